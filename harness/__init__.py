@@ -1,0 +1,1 @@
+"""The instrument: what is declared, what is generated, what is observed, how it is judged."""

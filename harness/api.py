@@ -1,0 +1,186 @@
+"""The Python door: ``validate`` a loss, ``assert_sound`` in a test."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+
+from harness import records, registry
+from harness.binding import BindingError, Subject, bind
+from harness.contract import Contract
+from harness.effort import EFFORTS
+from harness.evaluate import settled
+from harness.plan import Trial, not_run, plan
+from harness.run import declarations, header, run
+from harness.ulp import PRECISIONS
+
+Progress = Callable[[int, int, Trial], None]
+
+
+class UsageError(ValueError):
+    """What was asked for cannot be done; one line that says thing, expected, got."""
+
+
+class UnsoundLossError(AssertionError):
+    """A loss has findings that fail."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What ``validate`` found out; a pure view of its records."""
+
+    lines: tuple[records.Line, ...] = field(repr=False)
+    strict: bool
+
+    @property
+    def trials(self) -> list[records.Trial]:
+        return [line for line in self.lines if isinstance(line, records.Trial)]
+
+    @property
+    def ok(self) -> bool:
+        """No trial failed, went stale or ended in an error."""
+        return not any(t.verdict in ("fail", "stale", "error") for t in self.trials)
+
+    @property
+    def verdict(self) -> str:
+        """The worst verdict of all trials."""
+        order = ("error", "fail", "stale", "fault", "deviation", "unsupported", "pass")
+        return min((t.verdict for t in self.trials), key=order.index, default="pass")
+
+    @property
+    def findings(self) -> list[records.Finding]:
+        """Everything found, defects first."""
+        order = {"defect": 0, "weakness": 1, "note": 2}
+        return sorted((f for t in self.trials for f in t.findings), key=lambda f: order[f.severity])
+
+    def raise_for_findings(self) -> None:
+        """Raise UnsoundLossError with every failing finding and its reproduction, if there is one."""
+        if self.ok:
+            return
+        failing = [t for t in self.trials if t.verdict in ("fail", "stale", "error")]
+        text = [f"{len(failing)} of {len(self.trials)} trials fail"]
+        for t in failing:
+            text += [f"- {t.check} [{t.id}]: {t.verdict} {t.reason}".rstrip()]
+            text += [f"  {f.severity}: {f.message}\n{_indented(f.reproduction)}" for f in t.findings]
+        raise UnsoundLossError("\n".join(text))
+
+    def to_html(self) -> str:
+        """The stability report as one offline HTML page."""
+        from reports import html
+
+        return html.render(self.lines)
+
+    def _repr_html_(self) -> str:
+        return self.to_html()
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"    {line}" for line in text.splitlines())
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One torch thread: the blocks are small, and sums must not depend on how they are split."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def subject_for(
+    loss: Any, like: str | Contract | None, *, name: str = "", expression: str = "", setup: str = "import torch"
+) -> Subject:
+    """The Subject that ``loss`` is or becomes. Raises UsageError where no Contract fits."""
+    known = registry.subject_of(loss) if not isinstance(like, Contract) else None
+    label = name or getattr(loss, "__name__", None) or type(loss).__name__
+    try:
+        if like is None:
+            contract = known.contract if known is not None else registry.contract(label)
+        else:
+            contract = like if isinstance(like, Contract) else registry.contract(like)
+    except registry.UnknownNameError as error:
+        hint = f"; write validate({label}, like=NAME) or --like NAME" if like is None else ""
+        raise UsageError(f"{error}{hint}") from None
+    if known is not None and known.contract is contract:
+        return known if known.twin is None else replace(known, twin=None)
+    try:
+        bound = bind(loss, contract, name=label, expression=expression or label, setup=setup)
+    except BindingError as error:
+        raise UsageError(str(error)) from None
+    return settled(bound)
+
+
+def baseline_for(baseline: Any, contract: Contract) -> Subject | None:
+    """``"torch"`` for the builtin, or any callable for the same Contract."""
+    if baseline is None:
+        return None
+    if baseline == "torch":
+        found = registry.functional(contract)
+        if found is None:
+            raise UsageError(f"baseline 'torch': expected a torch builtin for {contract.name}, got none")
+        return found
+    return subject_for(baseline, contract if registry.subject_of(baseline) is None else contract.name)
+
+
+def checked(values: Sequence[str] | str | None, known: Sequence[str], what: str) -> tuple[str, ...]:
+    """``values`` as a tuple of known names; None for all."""
+    if values is None:
+        return tuple(known)
+    chosen = (values,) if isinstance(values, str) else tuple(values)
+    for value in chosen:
+        if value not in known:
+            raise UsageError(f"{what}: expected one of {', '.join(known)}, got {value!r}")
+    return chosen
+
+
+def validate(
+    loss: Any,
+    like: str | Contract | None = None,
+    *,
+    baseline: Any = None,
+    strict: bool = False,
+    dtype: Sequence[str] | str | None = None,
+    device: Sequence[str] | str = "cpu",
+    effort: str = "quick",
+    progress: Progress | None = None,
+    name: str = "",
+    expression: str = "",
+    setup: str = "import torch",
+) -> Result:
+    """Judge a loss against the float64 oracle of a Contract.
+
+    ``loss`` is a function, a Module class or a ready object; ``like`` a name that ``lossproof list`` shows, a class
+    name, or a Contract; without it the Contract of the loss's own name. With a ``baseline`` (``"torch"`` or a callable)
+    both are judged on the same cases and only what is worse fails. ``strict`` counts weaknesses as failures.
+    Raises UsageError where the loss cannot be bound or a name is unknown.
+    """
+    checked([effort], list(EFFORTS), "effort")
+    dtypes = checked(dtype, list(PRECISIONS), "dtype")
+    devices = (device,) if isinstance(device, str) else tuple(device)
+    subject = subject_for(loss, like, name=name, expression=expression, setup=setup)
+    other = baseline_for(baseline, subject.contract)
+    trials = plan([subject], dtypes=dtypes, devices=devices)
+    lines: list[records.Line] = [
+        header(EFFORTS[effort], strict=strict, devices=devices, planned=len(trials)),
+        *declarations([subject]),
+        *not_run(devices),
+    ]
+    with one_thread():
+        for done, trial in enumerate(trials):
+            if progress is not None:
+                progress(done, len(trials), trial)
+            lines += run(trial, EFFORTS[effort], strict=strict, baseline=other)
+    return Result(lines=tuple(lines), strict=strict)
+
+
+def assert_sound(loss: Any, like: str | Contract | None = None, **options: Any) -> None:
+    """``validate`` for a test: raises UnsoundLossError, an AssertionError with reproductions, unless the loss is sound."""
+    __tracebackhide__ = "pytest" in sys.modules
+    validate(loss, like, **options).raise_for_findings()

@@ -1,0 +1,179 @@
+"""Subjects: a callable under test bound to a Contract, with what it offers and its own Faults."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from harness.contract import Contract
+from harness.deviations import Fault
+
+
+class BindingError(TypeError):
+    """The callable cannot take the tensors of the Contract; the message says which and what to write."""
+
+
+Call = Callable[[Mapping[str, Any], Mapping[str, Any], str], Any]
+"""(tensors by argument name, parameters, reduction) -> result."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Subject:
+    """One loss under test. Compared by identity."""
+
+    name: str
+    contract: Contract
+    call: Call
+    expression: str
+    """Python expression that yields the callable, for reproductions."""
+    setup: str = "import torch"
+    """Import lines the expression needs."""
+    loss: Any = None
+    """The object that was bound; identity with a registered one makes it that Subject."""
+    places: Mapping[str, str] = field(default_factory=dict)
+    """Argument of the Contract -> name that the callable gives it; what is missing is not offered."""
+    options: tuple[str, ...] = ()
+    """Names that a class takes in ``__init__``."""
+    parameters: tuple[str, ...] = ()
+    reductions: tuple[str, ...] = ()
+    """Reductions that can be asked for; empty where the callable gives one fixed result."""
+    fixed: str = ""
+    """The reduction that a callable without the keyword applies; empty where ``reductions`` holds."""
+    not_offered: tuple[str, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    unsupported: Mapping[str, str] = field(default_factory=dict)
+    """dtype, or topic such as ``forward-mode`` -> regular expression of the message it raises."""
+    constructed: bool = False
+    """Whether the loss is a class whose parameters go to ``__init__``."""
+    origin: str = "user"
+    """``torch`` for the builtins, whose Faults carry torch versions."""
+    twin: Subject | None = None
+    """The functional form that a module must agree with bit for bit; the twin is judged in its stead."""
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The tensors of the Contract that the callable takes."""
+        return tuple(self.places)
+
+    @property
+    def takes_none(self) -> bool:
+        return "none" in self.reductions or self.fixed == "none"
+
+
+def accepted(callable_: Callable[..., Any]) -> tuple[list[str], list[str], bool]:
+    """Names of positional-or-keyword parameters, of those without default, and whether ``**kwargs`` are taken."""
+    try:
+        signature = inspect.signature(callable_)
+    except (TypeError, ValueError):
+        return [], [], True
+    names, required, open_ended = [], [], False
+    for name, parameter in signature.parameters.items():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            open_ended = True
+        elif parameter.kind is not parameter.VAR_POSITIONAL and name != "self":
+            names.append(name)
+            if parameter.default is parameter.empty:
+                required.append(name)
+    return names, required, open_ended
+
+
+def bind(
+    loss: Any,
+    contract: Contract,
+    *,
+    name: str = "",
+    expression: str = "loss",
+    setup: str = "import torch",
+    faults: tuple[Fault, ...] = (),
+    unsupported: Mapping[str, str] | None = None,
+    origin: str = "user",
+    twin: Subject | None = None,
+) -> Subject:
+    """A Subject for a function, a class to be constructed or a ready object.
+
+    Tensors bind by name, then by position. Raises BindingError where a required tensor has no place or the callable
+    requires a tensor that the Contract does not have.
+    """
+    label = name or getattr(loss, "__qualname__", None) or type(loss).__name__
+    constructed = inspect.isclass(loss)
+    options, needed, options_open = accepted(loss.__init__) if constructed else ([], [], False)
+    forward = getattr(loss, "forward", None) or loss.__call__ if constructed else loss
+    target = forward if constructed else (loss.forward if hasattr(loss, "forward") else loss)
+    names, required, names_open = accepted(target)
+
+    tensors = [a.name for a in contract.args]
+    parameters = [p.name for p in contract.parameters]
+    known = {*tensors, *parameters, "reduction", "size_average", "reduce"}
+    places: dict[str, str] = {}
+    free = [n for n in names if n not in known]
+    for arg in contract.args:
+        if arg.name in names or (constructed and arg.name in options):
+            places[arg.name] = arg.name
+        elif not arg.optional and free:
+            places[arg.name] = free.pop(0)
+        elif not arg.optional and not (names_open and not names):
+            raise BindingError(
+                f"{label}: the tensor {arg.name!r} of {contract.name} has no place in its signature "
+                f"({', '.join(names) or 'no arguments'}); write a function taking ({', '.join(_required(contract))})"
+            )
+    extra = [n for n in required if n not in places.values() and n not in known]
+    extra += [n for n in needed if n not in known]
+    if extra:
+        raise BindingError(
+            f"{label}: requires {', '.join(map(repr, extra))}, which {contract.name} does not have "
+            f"(its tensors: {', '.join(tensors)}; parameters: {', '.join(parameters) or 'none'}); bind it with functools.partial"
+        )
+    holder = options if constructed else names
+    is_open = options_open if constructed else names_open
+    offered = [p for p in parameters if p in holder or is_open]
+    missing = [p for p in parameters if p not in offered] + [t for t in tensors if t not in places]
+    has_reduction = "reduction" in holder or is_open
+    reductions = ("none", *contract.reductions) if has_reduction else ()
+    call = _constructing(loss, places, options) if constructed else partial(_calling, loss, places)
+    return Subject(
+        name=label,
+        contract=contract,
+        call=partial(call, has_reduction),
+        expression=expression,
+        setup=setup,
+        loss=loss,
+        places=places,
+        options=tuple(options),
+        parameters=tuple(offered),
+        reductions=reductions,
+        not_offered=tuple(missing) if has_reduction else (*missing, "reduction"),
+        faults=faults,
+        unsupported=unsupported or {},
+        constructed=constructed,
+        origin=origin,
+        twin=twin,
+    )
+
+
+def _required(contract: Contract) -> list[str]:
+    return [a.name for a in contract.args if not a.optional]
+
+
+def _calling(
+    loss: Callable[..., Any],
+    places: Mapping[str, str],
+    has_reduction: bool,
+    tensors: Mapping[str, Any],
+    parameters: Mapping[str, Any],
+    reduction: str,
+) -> Any:
+    keywords: dict[str, Any] = {"reduction": reduction} if has_reduction else {}
+    return loss(**{places[k]: v for k, v in tensors.items()}, **parameters, **keywords)
+
+
+def _constructing(loss: type, places: Mapping[str, str], options: list[str]) -> Callable[..., Any]:
+    def call(has_reduction: bool, tensors: Mapping[str, Any], parameters: Mapping[str, Any], reduction: str) -> Any:
+        built = {k: v for k, v in tensors.items() if places[k] in options}
+        keywords: dict[str, Any] = {"reduction": reduction} if has_reduction else {}
+        instance = loss(**built, **parameters, **keywords)
+        return instance(**{places[k]: v for k, v in tensors.items() if k not in built})
+
+    return call

@@ -1,0 +1,88 @@
+"""Exact inputs: a Batch is many Cases that share parameters, reduction, dtype, device, layout and origin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harness import records
+from harness.contract import Contract
+from harness.deviations import Points
+from harness.domain import Setting
+from harness.ulp import PRECISIONS, Array, Precision, to_hex
+from reference.truth import Truth
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """R cases: one tensor an argument, rows first, float64 exact in the dtype or int64."""
+
+    args: Mapping[str, npt.NDArray[Any]]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    precision: Precision
+    reduction: str = "none"
+    layout: str = "rows"
+    device: str = "cpu"
+    origin: str = "sweep"
+    complete: bool = False
+    """Whether the batch is part of a sweep over every pattern of the dtype."""
+
+    def rows(self, contract: Contract) -> int:
+        return next((len(v) for k, v in self.args.items() if not contract.arg(k).shared), 0)
+
+    def take(self, contract: Contract, index: npt.NDArray[np.intp] | slice) -> Batch:
+        """The same cases at some rows."""
+        return replace(self, args={k: v if contract.arg(k).shared else v[index] for k, v in self.args.items()})
+
+    def truth(self, contract: Contract, upstream: Array | None = None) -> Truth:
+        return contract.truth(self.args, self.parameters, upstream)
+
+    def points(self, truth: Truth) -> Points:
+        return Points(args=self.args, parameters=self.parameters, precision=self.precision, truth=truth)
+
+    def setting(self, dims: Mapping[str, int]) -> Setting:
+        return Setting(precision=self.precision, dims=dims, parameters=self.parameters)
+
+    def record(self) -> records.Case:
+        """The exact inputs as text."""
+        return records.Case(
+            tensors={name: _tensor(array, self.precision) for name, array in self.args.items()},
+            parameters={
+                k: v if isinstance(v, (bool, int, float, str, type(None))) else str(v)
+                for k, v in self.parameters.items()
+            },
+            reduction=self.reduction,
+            dtype=self.precision.name,
+            device=self.device,
+            layout=self.layout,
+            origin=self.origin,
+        )
+
+
+def _tensor(array: npt.NDArray[Any], precision: Precision) -> records.TensorData:
+    integral = np.issubdtype(array.dtype, np.integer)
+    data = [str(int(v)) for v in array.ravel()] if integral else [to_hex(v) for v in array.ravel()]
+    return records.TensorData(dtype="int64" if integral else precision.name, shape=list(array.shape), data=data)
+
+
+def from_record(case: records.Case) -> Batch:
+    """The batch that ``Batch.record`` described, bit for bit."""
+
+    def array(t: records.TensorData) -> npt.NDArray[Any]:
+        if t.dtype == "int64":
+            return np.array([int(v) for v in t.data], np.int64).reshape(t.shape)
+        return np.array([float.fromhex(v) for v in t.data], np.float64).reshape(t.shape)
+
+    return Batch(
+        args={k: array(v) for k, v in case.tensors.items()},
+        parameters=case.parameters,
+        precision=PRECISIONS[case.dtype],
+        reduction=case.reduction,
+        layout=case.layout,
+        device=case.device,
+        origin=case.origin,
+    )

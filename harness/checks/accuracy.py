@@ -1,0 +1,89 @@
+"""Value, gradient and range: what the survey of a dtype found, one topic each."""
+
+from __future__ import annotations
+
+import re
+
+from harness.checks.base import Check, Context, Outcome, register
+from harness.evaluate import Raised
+from harness.judge import GRADES
+from harness.records import Finding
+
+
+def declared(context: Context, raised: Raised | None, topic: str) -> Outcome | None:
+    """The outcome of a topic that raised: unsupported with the very message the Subject declares, else a defect."""
+    if raised is None:
+        return None
+    pattern = context.subject.unsupported.get(topic)
+    if pattern is not None and re.search(pattern, raised.message):
+        return Outcome(unsupported=str(raised))
+    wanted = f"the declared message /{pattern}/" if pattern else "a result"
+    message = f"{context.subject.name}: {topic}: expected {wanted}, got {raised}"
+    return Outcome(findings=(Finding(severity="defect", kind="raised", output="", message=message),))
+
+
+def _accuracy(context: Context, *, gradient: bool) -> Outcome:
+    found = context.measurement()
+    stopped = declared(context, found.raised, context.precision.name) if not found.cases else None
+    if stopped is None and gradient:
+        stopped = declared(context, found.gradient_raised, f"{context.precision.name} gradient")
+    if stopped is not None:
+        return stopped
+
+    def mine(finding: Finding) -> bool:
+        return (finding.output != "value") == gradient and finding.kind in GRADES
+
+    findings = tuple(f for f in found.findings if mine(f))
+    if gradient and found.unreached:
+        findings += (
+            Finding(
+                severity="defect",
+                kind="detached",
+                output=found.unreached[0],
+                message=f"{context.subject.name}: no gradient flows to {', '.join(found.unreached)}: expected one, got none",
+            ),
+        )
+    if not gradient:
+        findings += found.irregular
+    names: set[str] = set()
+    for output, excused in found.excused.items():
+        if (output != "value") == gradient:
+            names |= excused
+    return Outcome(
+        findings=findings,
+        excused=tuple(sorted(names)),
+        shared=tuple(f for f in found.shared if mine(f)),
+        cases=found.cases,
+    )
+
+
+def value(context: Context) -> Outcome:
+    """Every unreduced value is mixed-stable or better, or a Departure says what it is instead."""
+    return _accuracy(context, gradient=False)
+
+
+def gradient(context: Context) -> Outcome:
+    """Every gradient entry is mixed-stable or better, or a Departure says what it is instead."""
+    return _accuracy(context, gradient=True)
+
+
+def finite_range(context: Context) -> Outcome:
+    """No inf, nan, or zero where the truth is representable; no finite number where it is not."""
+    found = context.measurement()
+    stopped = declared(context, found.raised, context.precision.name) if not found.cases else None
+    if stopped is not None:
+        return stopped
+
+    def mine(finding: Finding) -> bool:
+        return finding.kind not in GRADES
+
+    return Outcome(
+        findings=tuple(f for f in found.findings if mine(f)),
+        shared=tuple(f for f in found.shared if mine(f)),
+        cases=found.cases,
+    )
+
+
+register(Check(name="value", run=value))
+register(Check(name="gradient", run=gradient))
+register(Check(name="range", run=finite_range))

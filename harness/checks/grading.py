@@ -1,0 +1,245 @@
+"""How the checks beside accuracy judge: with the bounds of the judge, the ledger of the Subject, and typed evidence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from harness import findings as text
+from harness.binding import Subject
+from harness.cases import Batch
+from harness.checks.base import Context, Outcome
+from harness.contract import Contract
+from harness.deviations import Departure
+from harness.evaluate import Observation, Raised, observe
+from harness.judge import (
+    GRADIENT_CONSTANT,
+    VALUE_CONSTANT,
+    Bounds,
+    Judged,
+    _bounds_at,
+    accumulator,
+    bounds,
+    grade_entries,
+    gradient_conditioning,
+    interval_error,
+    judge,
+    kind_of,
+    severity,
+    terms_of,
+    value_conditioning,
+)
+from harness.records import Finding
+from harness.ulp import Array, Precision
+from reference.reductions import reduce
+from reference.truth import Truth, trailing
+
+Mask = npt.NDArray[np.bool_]
+
+LARGE = 512
+"""Numbers beyond which a case is described by its size instead of being written out."""
+
+
+class VacuousCheck(RuntimeError):
+    """A question that was asked of no case: it cannot fail, so the harness and not the loss is to blame."""
+
+
+def departures(subject: Subject) -> tuple[Departure, ...]:
+    return (*subject.contract.deviations, *subject.faults)
+
+
+def refused(context: Context, raised: Raised, *topics: str) -> Outcome:
+    """The outcome of a call that raised: unsupported where the Subject declares this very message, else a defect."""
+    subject = context.subject
+    for topic in (context.precision.name, f"{context.precision.name} gradient", *topics):
+        pattern = subject.unsupported.get(topic)
+        if pattern is not None and re.search(pattern, raised.message):
+            return Outcome(unsupported=str(raised))
+    what = f"{topics[0]}: " if topics else ""
+    return Outcome(findings=(defect(subject, "raised", f"{what}expected a result, got {raised}"),))
+
+
+def refusal(context: Context, seen: Observation, *topics: str) -> Outcome | None:
+    """The outcome where value or gradient raised, else None."""
+    raised = seen.raised or seen.gradient_raised
+    return None if raised is None else refused(context, raised, *topics)
+
+
+def defect(subject: Subject, kind: str, message: str, *, batch: Batch | None = None, output: str = "") -> Finding:
+    case = batch.record() if batch is not None and numbers_in(batch) <= LARGE else None
+    return Finding(severity="defect", kind=kind, output=output, message=f"{subject.name}: {message}", case=case)
+
+
+def note(subject: Subject, kind: str, message: str, *, batch: Batch | None = None, output: str = "") -> Finding:
+    return msgspec.structs.replace(defect(subject, kind, message, batch=batch, output=output), severity="note")
+
+
+def numbers_in(batch: Batch) -> int:
+    return int(sum(a.size for a in batch.args.values()))
+
+
+def shaped(seen: Observation, truth: Truth) -> dict[str, Array]:
+    """The observed outputs whose shape is the truth's."""
+    wanted = truth.outputs()
+    return {n: a for n, a in seen.outputs().items() if n in wanted and a.shape == wanted[n].exact.shape}
+
+
+# -- judging -----------------------------------------------------------------------------------------------------------
+
+
+def constant_of(output: str) -> float:
+    return VALUE_CONSTANT if output == "value" else GRADIENT_CONSTANT
+
+
+def limits_of(contract: Contract, batch: Batch, truth: Truth, output: str, index: npt.NDArray[np.intp]) -> Bounds:
+    """The bounds of the grades at some rows of an unreduced output."""
+    return _bounds_at(contract, batch, truth, output, index, constant_of(output), terms_of(contract, batch), shared=False)
+
+
+def covered_rows(subject: Subject, batch: Batch, truth: Truth, outputs: Iterable[str]) -> Mask:
+    """Rows in which a Departure of the ledger covers one of the outputs."""
+    points = batch.points(truth)
+    covered = np.zeros(truth.value.exact.shape, np.bool_)
+    for output in outputs:
+        if output != "value" and (output not in truth.gradients or subject.contract.arg(output).shared):
+            continue
+        shape = truth.outputs()[output].exact.shape
+        for departure in departures(subject):
+            covered |= departure.covers(output, points, shape).reshape(len(covered), -1).any(axis=1)
+    return covered
+
+
+def plain_rows(subject: Subject, batch: Batch) -> Batch:
+    """The rows that no Departure covers and whose unreduced loss the Subject gets right; all, where that leaves none.
+
+    What is wrong with single rows is found by ``value`` and ``gradient``; the other checks ask other questions.
+    """
+    contract = subject.contract
+    truth = batch.truth(contract)
+    good = ~covered_rows(subject, batch, truth, truth.outputs())
+    if subject.takes_none:
+        got = {n: a for n, a in shaped(observe(subject, batch), truth).items() if n == "value" or not contract.arg(n).shared}
+        for j in judge(contract, batch, truth, got):
+            good &= ~j.bad.reshape(len(good), -1).any(axis=1)
+    return batch.take(contract, np.flatnonzero(good)) if good.any() else batch
+
+
+def reduced_truth(contract: Contract, batch: Batch, truth: Truth, coefficients: Array) -> Truth:
+    """The truth of a reduced loss; gradients of shared tensors are weighed by the oracle itself."""
+    shared = {n for n in truth.gradients if contract.arg(n).shared}
+    own = {n: g for n, g in truth.gradients.items() if n not in shared}
+    whole = reduce(replace(truth, gradients=own), coefficients)
+    if not shared:
+        return whole
+    weighed = batch.truth(contract, upstream=coefficients)
+    return replace(whole, gradients={**whole.gradients, **{n: weighed.gradients[n] for n in shared}})
+
+
+def judge_reduced(
+    contract: Contract, batch: Batch, truth: Truth, coefficients: Array, got: dict[str, Array]
+) -> list[Judged]:
+    """Outputs of a reduced loss, by the bounds of the unreduced rows added up with the coefficients, conditioning included."""
+    whole = reduced_truth(contract, batch, truth, coefficients)
+    p = batch.precision
+    results = []
+    for name, array in got.items():
+        want = whole.outputs()[name]
+        error = interval_error(array, want)
+        conditioning: Array | float = 0.0
+        constant = constant_of(name)
+        with np.errstate(all="ignore"):
+            few = constant * (p.u * np.abs(want.exact) + p.smallest_subnormal)
+        if (error > few).any() and not (name != "value" and contract.arg(name).shared):
+            conditioning = _conditioning(contract, batch, truth, coefficients, name, ~(error <= few))
+        terms = max(len(coefficients), terms_of(contract, batch))
+        own = contract.oracle_ulp or 4.0
+        limits = bounds(want, p, constant, conditioning, terms, own)
+        grade, range_ = grade_entries(array, want, error, limits, p, accumulator(p))
+        nothing = np.zeros(error.shape, np.int16)
+        results.append(
+            Judged(
+                name=name, got=array, truth=want, error=error, grade=grade, range=range_, excuse=nothing, covered=nothing
+            )
+        )
+    return results
+
+
+def _conditioning(
+    contract: Contract, batch: Batch, truth: Truth, coefficients: Array, name: str, suspect: Mask
+) -> Array:
+    with np.errstate(all="ignore"):
+        if name == "value":
+            whole = np.abs(coefficients) * batch.precision.u * value_conditioning(contract, batch, truth)
+            return np.asarray(np.sum(np.nan_to_num(whole), keepdims=True))
+        index = np.flatnonzero(suspect.reshape(len(suspect), -1).any(axis=1))
+        skip = [a.name for a in contract.args if a.shared]
+        total, joint = gradient_conditioning(contract, batch.take(contract, index), truth.rows(index, skip))
+        result = np.zeros(suspect.shape)
+        moved = total[name] + joint[name] / GRADIENT_CONSTANT
+        result[index] = np.nan_to_num(np.abs(trailing(coefficients[index], suspect.ndim)) * moved)
+        return result
+
+
+# -- evidence ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Evidence:
+    """What a check gathers over several batches, one finding for every output and way of being wrong."""
+
+    subject: Subject
+    precision: Precision
+    findings: dict[tuple[str, str, str], Finding] = field(default_factory=dict)
+    excused: set[str] = field(default_factory=set)
+    cases: int = 0
+
+    def add(self, batch: Batch, judged: Iterable[Judged], what: str = "", *, rows: Mask | None = None) -> None:
+        """Entries that are bad and that nothing explains; ``rows`` limits the rows that are looked at."""
+        for j in judged:
+            if not j.bad.size:
+                continue
+            for number in np.unique(j.excuse[j.excuse > 0]):
+                self.excused.add(departures(self.subject)[int(number) - 1].name)
+            wrong = (j.bad & (j.excuse == 0)).reshape(len(j.bad), -1)
+            if rows is not None:
+                wrong = wrong & rows[:, None]
+            for code in np.unique((j.grade.astype(np.int16) * 16 + j.range).reshape(wrong.shape)[wrong]):
+                self._add_group(batch, j, wrong, int(code), what)
+
+    def _add_group(self, batch: Batch, j: Judged, wrong: Mask, code: int, what: str) -> None:
+        codes = (j.grade.astype(np.int16) * 16 + j.range).reshape(wrong.shape)
+        here = wrong & (codes == code)
+        size = np.where(here, np.nan_to_num(j.error.reshape(wrong.shape), nan=np.inf), -1.0)
+        row, entry = np.unravel_index(int(np.argmax(size)), size.shape)
+        kind = kind_of(*divmod(code, 16))
+        key = (j.name, kind, severity(*divmod(code, 16)))
+        if key in self.findings:
+            return
+        contract, allowed = self.subject.contract, 0.0
+        alone = batch.reduction == "none" and not (j.name != "value" and contract.arg(j.name).shared)
+        if alone:
+            batch = batch.take(contract, np.array([row]))
+            limits = limits_of(contract, batch, batch.truth(contract), j.name, np.array([0]))
+            allowed = float(limits.mixed.reshape(-1)[entry])
+        found = text.of_entry(self.subject, batch, j, int(row), int(entry), allowed, int(here.sum()), wrong.size)
+        message = f"{found.message} ({what})" if what else found.message
+        found = msgspec.structs.replace(found, message=message, allowed=found.allowed if alone else "")
+        if numbers_in(batch) > LARGE:
+            found = msgspec.structs.replace(found, case=None, reproduction="")
+        self.findings[key] = found
+
+    def put(self, finding: Finding) -> None:
+        self.findings.setdefault((finding.output, finding.kind, finding.severity), finding)
+
+    def outcome(self) -> Outcome:
+        order = {"defect": 0, "weakness": 1, "note": 2}
+        return Outcome(
+            findings=tuple(sorted(self.findings.values(), key=lambda f: order[f.severity])),
+            excused=tuple(sorted(self.excused)),
+            cases=self.cases,
+        )

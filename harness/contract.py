@@ -1,0 +1,106 @@
+"""What a loss must do, whoever implements it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.deviations import Deviation, Points
+from harness.domain import Arg
+from harness.laws import Law
+from harness.special import ErrorInput, Special
+from reference.reductions import mean, total
+from reference.truth import Array, Truth
+
+Oracle = Callable[..., Truth]
+Coefficients = Callable[[Mapping[str, Any], tuple[int, ...]], Array]
+Masks = Callable[[Points], npt.NDArray[np.bool_]]
+
+LAYOUTS = ("rows", "matrix", "strided", "single", "spatial")
+"""``rows``: the batch as it is; ``matrix``: two batch dimensions; ``strided``: not contiguous; ``single``: one row without
+a batch dimension; ``spatial``: (N, C, d) with the rows spread over N and d."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """A keyword of the loss that is no tensor, with the values that are judged; the first is the default."""
+
+    name: str
+    values: tuple[Any, ...]
+
+    def __post_init__(self) -> None:
+        if not self.values:
+            raise ValueError(f"Parameter {self.name}: expected at least one value, got none")
+
+
+SCALAR_REDUCTIONS: Mapping[str, Coefficients] = MappingProxyType({"sum": total, "mean": mean})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contract:
+    """One loss. Derive a variant with ``dataclasses.replace``."""
+
+    name: str
+    """The name in torch.nn.functional, or the field's standard name."""
+    module: str = ""
+    """The class name that ``like`` takes too."""
+    summary: str
+    formula: str
+    sources: tuple[str, ...]
+    args: tuple[Arg, ...]
+    oracle: Oracle
+    parameters: tuple[Parameter, ...] = ()
+    dims: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Sizes that each named dimension takes."""
+    reductions: Mapping[str, Coefficients] = field(default_factory=lambda: SCALAR_REDUCTIONS)
+    """Beside ``none``, which every loss is judged by."""
+    scales: str = "B_ref = abs(f); B_abs as in the oracle"
+    layouts: tuple[str, ...] = ("rows", "matrix", "strided", "single")
+    specials: tuple[Special, ...] = ()
+    laws: tuple[Law, ...] = ()
+    deviations: tuple[Deviation, ...] = ()
+    errors: tuple[ErrorInput, ...] = ()
+    near_kink: Masks | None = None
+    """Rows so close to a kink that finite differences would cross it; they are left out of gradcheck."""
+    arrange: Callable[[dict[str, Any], Mapping[str, Any]], dict[str, Any]] | None = None
+    """Mends drawn arguments that are only legal together (args, parameters) -> args; pure."""
+    oracle_ulp: float | None = None
+    """Certified error of the oracle in ulp of float64, on well-conditioned inputs."""
+
+    def __post_init__(self) -> None:
+        names = [a.name for a in self.args] + [p.name for p in self.parameters]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"Contract {self.name}: expected distinct names, got {name!r} twice")
+        for arg in self.args:
+            missing = [d for d in arg.dims if d not in self.dims]
+            if missing:
+                raise ValueError(f"Contract {self.name}: argument {arg.name}: expected sizes for {missing}, got none")
+        for layout in self.layouts:
+            if layout not in LAYOUTS:
+                raise ValueError(f"Contract {self.name}: layout: expected one of {LAYOUTS}, got {layout!r}")
+
+    @property
+    def scalar(self) -> bool:
+        """Whether every argument is one number a row, so that the whole plane can be swept."""
+        return all(a.scalar for a in self.args)
+
+    def arg(self, name: str) -> Arg:
+        for candidate in self.args:
+            if candidate.name == name:
+                return candidate
+        raise KeyError(f"Contract {self.name}: expected one of {[a.name for a in self.args]}, got {name!r}")
+
+    def truth(
+        self, arguments: Mapping[str, Any], parameters: Mapping[str, Any], upstream: Array | None = None
+    ) -> Truth:
+        """The oracle at these arguments; ``upstream`` (R,) weighs the rows in gradients of shared arguments."""
+        shared = any(a.shared and a.differentiable for a in self.args)
+        extra = {"upstream": upstream} if shared and upstream is not None else {}
+        with np.errstate(all="ignore"):
+            return self.oracle(**arguments, **parameters, **extra)

@@ -1,0 +1,64 @@
+"""Named budgets. Every output of a run names the effort it was made with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effort:
+    """How much of a Contract's domain a run visits."""
+
+    name: str
+    grid: int
+    """Points of the swept argument of a scalar kernel at default parameters, in 32- and 64-bit dtypes."""
+    exhaustive: bool
+    """Whether 16-bit scalar kernels are swept over all 65,536 patterns."""
+    other_grid: int
+    """Points of the whole sweep's swept argument at every other setting of the parameters."""
+    rows: int
+    """Rows of a vector loss for each setting of parameters and sizes."""
+    plans: int
+    """Hypothesis examples of the hunt."""
+    plan_rows: int
+    """Rows each of them expands into."""
+    seconds: str
+    """What it is for, in words."""
+
+
+QUICK = Effort(
+    name="quick",
+    grid=8192,
+    exhaustive=False,
+    other_grid=512,
+    rows=512,
+    plans=4,
+    plan_rows=2048,
+    seconds="one loss in about 5 s",
+)
+CI = Effort(
+    name="ci",
+    grid=16384,
+    exhaustive=True,
+    other_grid=1024,
+    rows=2048,
+    plans=12,
+    plan_rows=4096,
+    seconds="the catalogue in minutes",
+)
+THOROUGH = Effort(
+    name="thorough",
+    grid=2**18,
+    exhaustive=True,
+    other_grid=2**14,
+    rows=2**15,
+    plans=400,
+    plan_rows=4096,
+    seconds="nightly, random seed",
+)
+EFFORTS = {e.name: e for e in (QUICK, CI, THOROUGH)}
+
+SECOND_ARGUMENTS = 33
+"""Values of the arguments beside the swept one."""
+BLOCK = 2**15
+"""Cases judged at once: the float64 temporaries of an oracle stay in the second-level cache."""

@@ -1,0 +1,362 @@
+"""The only caller of a loss: a Batch and a Subject in, an Observation out. The only place where tensors are made."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from harness.binding import Subject
+from harness.cases import Batch
+from harness.domain import Arg
+from harness.ulp import PRECISIONS, Array, Precision
+
+Tensor = torch.Tensor
+
+DTYPES = {name: getattr(torch, name) for name in PRECISIONS}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Raised:
+    """An exception of the Subject."""
+
+    type: str
+    message: str
+
+    def __str__(self) -> str:
+        first = self.message.strip().splitlines()
+        return f"{self.type}: {first[0] if first else ''}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What the Subject did. Arrays are float64, promoted exactly, rows first."""
+
+    value: Array | None = None
+    gradients: Mapping[str, Array] = field(default_factory=dict)
+    unreached: tuple[str, ...] = ()
+    """Differentiable arguments to which no gradient flowed."""
+    dtype: str = ""
+    gradient_dtypes: Mapping[str, str] = field(default_factory=dict)
+    shape: tuple[int, ...] = ()
+    device: str = ""
+    warnings: tuple[str, ...] = ()
+    raised: Raised | None = None
+    gradient_raised: Raised | None = None
+    mutated: tuple[str, ...] = ()
+    used_rng: bool = False
+
+    def outputs(self) -> dict[str, Array]:
+        found = {} if self.value is None else {"value": self.value}
+        return found | dict(self.gradients)
+
+
+def available(device: str) -> str:
+    """Empty where the device can be used, else why not."""
+    kind = torch.device(device).type
+    if kind in ("cpu", "meta"):
+        return ""
+    module = getattr(torch, kind, None) or getattr(torch.backends, kind, None)
+    if module is None or not module.is_available():
+        return f"torch {torch.__version__} sees no {kind} device here"
+    return ""
+
+
+def to_tensor(array: npt.NDArray[Any], precision: Precision, device: str) -> Tensor:
+    """The one place where numbers become tensors; exact, since they were born in the dtype."""
+    if np.issubdtype(array.dtype, np.integer):
+        return torch.from_numpy(np.ascontiguousarray(array, np.int64)).to(device)
+    return torch.from_numpy(np.ascontiguousarray(array, np.float64)).to(device=device, dtype=DTYPES[precision.name])
+
+
+def to_array(tensor: Tensor) -> Array:
+    """The one place where tensors become numbers."""
+    result: Array = tensor.detach().to(device="cpu", dtype=torch.float64).contiguous().numpy()
+    return result
+
+
+# -- layouts: rows-first arrays <-> the shapes torch is called with ------------------------------------------------------
+
+
+def _halves(rows: int) -> tuple[int, int]:
+    return (2, rows // 2) if rows % 2 == 0 and rows > 0 else (1, rows)
+
+
+def _place(array: npt.NDArray[Any], arg: Arg, layout: str) -> npt.NDArray[Any]:
+    """An argument in the layout; a shared argument has only one."""
+    if arg.shared or layout in ("rows", "strided"):
+        if arg.shared or arg.batch_axis == 0:
+            return array
+        return np.asarray(np.moveaxis(array, 0, arg.batch_axis))
+    if layout == "single":
+        return array[0]
+    split = _halves(len(array))
+    if layout == "matrix":
+        return array.reshape(split + array.shape[1:])
+    # spatial: rows over (N, d), classes between them
+    shaped = array.reshape(split + array.shape[1:])
+    return np.asarray(np.moveaxis(shaped, 1, -1)) if array.ndim > 1 else shaped
+
+
+def _gather(array: Array, arg: Arg | None, layout: str, rows: int) -> Array:
+    """Back to rows first; ``arg`` is None for the value."""
+    if arg is not None and arg.shared:
+        return array
+    if layout in ("rows", "strided"):
+        return array if arg is None or arg.batch_axis == 0 else np.moveaxis(array, arg.batch_axis, 0)
+    if layout == "single":
+        return array[None]
+    if layout == "spatial" and arg is not None and arg.dims:
+        array = np.moveaxis(array, -1, 1)
+    own = array.shape[2:] if array.ndim >= 2 else ()
+    return array.reshape((rows, *own))
+
+
+def tensors_of(subject: Subject, batch: Batch, *, gradients: bool) -> dict[str, Tensor]:
+    """The tensors of a batch as the Subject is called with them; leaves where gradients are asked for."""
+    tensors = {}
+    for name, array in batch.args.items():
+        arg = subject.contract.arg(name)
+        tensor = to_tensor(_place(array, arg, batch.layout), batch.precision, batch.device)
+        if batch.layout == "strided" and tensor.ndim > 0 and not arg.shared:
+            tensor = torch.stack([tensor, tensor], dim=-1)[..., 0]
+        tensors[name] = tensor.requires_grad_() if gradients and arg.differentiable else tensor
+    return tensors
+
+
+def observe(
+    subject: Subject, batch: Batch, *, gradients: bool = True, upstream: Callable[[Tensor], Tensor] = torch.ones_like
+) -> Observation:
+    """Call the Subject once on all rows. Exceptions of the Subject are part of the Observation."""
+    rows = batch.rows(subject.contract)
+    tensors = tensors_of(subject, batch, gradients=gradients)
+    versions = {name: t._version for name, t in tensors.items()}
+    state = torch.get_rng_state()
+    caught: list[warnings.WarningMessage]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            result = subject.call(tensors, batch.parameters, batch.reduction)
+            if not isinstance(result, Tensor):
+                raise TypeError(f"expected a tensor, got {type(result).__name__}")
+        except Exception as error:
+            return Observation(raised=Raised(type=type(error).__name__, message=str(error)))
+        leaves = {n: t for n, t in tensors.items() if t.requires_grad}
+        found: dict[str, Tensor] = {}
+        unreached: tuple[str, ...] = ()
+        gradient_raised = None
+        if gradients and leaves:
+            try:
+                grads: tuple[Tensor | None, ...] = torch.autograd.grad(result, list(leaves.values()), upstream(result), allow_unused=True)
+                found = {n: g for n, g in zip(leaves, grads, strict=True) if g is not None}
+                unreached = tuple(n for n, g in zip(leaves, grads, strict=True) if g is None)
+            except Exception as error:
+                gradient_raised = Raised(type=type(error).__name__, message=str(error))
+    unreduced = result.ndim > 0 and batch.reduction == "none"
+    value = to_array(result)
+    return Observation(
+        value=_gather(value, None, batch.layout, rows) if unreduced or batch.layout == "single" else value.reshape(-1),
+        gradients={n: _gather(to_array(g), subject.contract.arg(n), batch.layout, rows) for n, g in found.items()},
+        unreached=unreached,
+        dtype=str(result.dtype).removeprefix("torch."),
+        gradient_dtypes={n: str(g.dtype).removeprefix("torch.") for n, g in found.items()},
+        shape=tuple(result.shape),
+        device=str(result.device),
+        warnings=tuple(dict.fromkeys(str(w.message) for w in caught)),
+        gradient_raised=gradient_raised,
+        mutated=tuple(n for n, t in tensors.items() if t._version != versions[n]),
+        used_rng=not torch.equal(state, torch.get_rng_state()),
+    )
+
+
+def observe_rows(subject: Subject, batch: Batch, *, gradients: bool = True) -> Observation:
+    """``observe``, case by case where the Subject has no unreduced result: a mean of one row is its loss."""
+    if subject.takes_none or batch.reduction != "none":
+        return observe(subject, batch, gradients=gradients)
+    rows = batch.rows(subject.contract)
+    seen = [observe(subject, batch.take(subject.contract, np.array([r])), gradients=gradients) for r in range(rows)]
+    broken = next((s for s in seen if s.raised is not None or s.gradient_raised is not None), None)
+    if broken is not None or not seen:
+        return broken or observe(subject, batch, gradients=gradients)
+    values = [s.value for s in seen if s.value is not None]
+    names = [n for n in seen[0].gradients if not subject.contract.arg(n).shared]
+    return replace(
+        seen[0],
+        value=np.concatenate(values),
+        gradients={n: np.concatenate([s.gradients[n] for s in seen]) for n in names},
+        warnings=tuple(dict.fromkeys(w for s in seen for w in s.warnings)),
+        mutated=tuple(dict.fromkeys(m for s in seen for m in s.mutated)),
+        used_rng=any(s.used_rng for s in seen),
+    )
+
+
+def settled(subject: Subject) -> Subject:
+    """The Subject with ``fixed`` found out where the callable takes no reduction: ``none`` or ``reduced``."""
+    if subject.reductions or subject.fixed:
+        return subject
+    from harness.effort import QUICK
+    from harness.generate import sweep
+
+    probe = next(iter(sweep(subject, PRECISIONS["float32"], QUICK)))
+    three = probe.take(subject.contract, slice(0, 3))
+    seen = observe(subject, three, gradients=False)
+    return replace(subject, fixed="none" if seen.shape == (three.rows(subject.contract),) else "reduced")
+
+
+# -- what is asked beside values: form, derivatives, errors --------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """The outside of one call: what a result and its gradients are, not what they hold."""
+
+    dtype: str = ""
+    shape: tuple[int, ...] = ()
+    device: str = ""
+    gradients: Mapping[str, tuple[str, tuple[int, ...]]] = field(default_factory=dict)
+    """Leaf -> dtype and shape of its gradient; a leaf that no gradient reached is missing."""
+    leaf_gradients: Mapping[str, Array] = field(default_factory=dict)
+    changed: tuple[str, ...] = ()
+    """Inputs that hold other numbers after the call than before."""
+    raised: Raised | None = None
+
+
+def form_of(
+    subject: Subject, batch: Batch, *, leaves: tuple[str, ...] = (), devices: Mapping[str, str] | None = None
+) -> Form:
+    """Call once with ``leaves`` requiring gradients and arguments moved to ``devices``; values are not looked at."""
+    tensors = tensors_of(subject, batch, gradients=False)
+    tensors = {n: t.to((devices or {}).get(n, batch.device)) for n, t in tensors.items()}
+    before = {n: t.clone() for n, t in tensors.items() if not t.is_meta}
+    for name in leaves:
+        tensors[name].requires_grad_()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            result = subject.call(tensors, batch.parameters, batch.reduction)
+            wanted = [tensors[n] for n in leaves] if result.requires_grad else []
+            grads = torch.autograd.grad(result.sum(), wanted, allow_unused=True) if wanted else ()
+    except Exception as error:
+        return Form(raised=Raised(type=type(error).__name__, message=str(error)))
+    found = {n: g for n, g in zip(leaves, grads, strict=False) if g is not None}
+    return Form(
+        dtype=str(result.dtype).removeprefix("torch."),
+        shape=tuple(result.shape),
+        device=str(result.device),
+        gradients={n: (str(g.dtype).removeprefix("torch."), tuple(g.shape)) for n, g in found.items()},
+        leaf_gradients={n: to_array(g) for n, g in found.items() if not g.is_meta},
+        changed=tuple(n for n, t in before.items() if not torch.equal(t, tensors[n].detach())),
+        raised=None,
+    )
+
+
+def shape_of(subject: Subject, batch: Batch, name: str) -> tuple[int, ...]:
+    """The shape of an argument as the Subject is called with it."""
+    return tuple(tensors_of(subject, batch, gradients=False)[name].shape)
+
+
+MODES = ("gradcheck", "gradgradcheck", "forward-mode")
+
+
+def differentiate(subject: Subject, batch: Batch, mode: str, leaves: tuple[str, ...], *, fast: bool) -> Raised | None:
+    """Compare derivatives with finite differences of the loss itself; None where they agree.
+
+    The exception of a derivative that does not exist comes first: gradcheck would report it as a mismatch.
+    """
+    tensors = tensors_of(subject, batch, gradients=False)
+    inputs = tuple(tensors.pop(n).requires_grad_() for n in leaves)
+
+    def loss(*values: Tensor) -> Tensor:
+        result: Tensor = subject.call({**tensors, **dict(zip(leaves, values, strict=True))}, batch.parameters, batch.reduction)
+        return result
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if mode == "gradgradcheck":
+                torch.autograd.gradgradcheck(loss, inputs, fast_mode=fast)
+            else:
+                forward = mode == "forward-mode"
+                torch.autograd.gradcheck(
+                    loss, inputs, fast_mode=fast, check_forward_ad=forward, check_backward_ad=not forward
+                )
+    except Exception as error:
+        return Raised(type=type(error).__name__, message=str(error))
+    return None
+
+
+def sibling(
+    build: Callable[[Any], Callable[..., Any]], args: Mapping[str, npt.NDArray[Any]], real: tuple[str, ...], batch: Batch
+) -> Array | Raised:
+    """The unreduced value of another loss built from torch, at arguments of its own."""
+    tensors = {
+        n: to_tensor(a.astype(np.float64) if n in real else a, batch.precision, batch.device) for n, a in args.items()
+    }
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return to_array(build(torch)(**tensors))
+    except Exception as error:
+        return Raised(type=type(error).__name__, message=str(error))
+
+
+def named(subject: Subject) -> Callable[..., Any]:
+    """The Subject as a function of the Contract's names: tensors by position or name, parameters, ``reduction``."""
+    order = [a.name for a in subject.contract.args]
+
+    def loss(*tensors: Any, **keywords: Any) -> Any:
+        given = dict(zip(order, tensors, strict=False)) | {n: keywords.pop(n) for n in order if n in keywords}
+        reduction = keywords.pop("reduction", "mean" if "mean" in subject.contract.reductions else "sum")
+        return subject.call(given, keywords, reduction)
+
+    return loss
+
+
+def provoke(subject: Subject, call: Callable[[Any, Callable[..., Any]], Any]) -> Raised | None:
+    """The exception that a call raises, None where it returns."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            call(torch, named(subject))
+    except Exception as error:
+        return Raised(type=type(error).__name__, message=str(error))
+    return None
+
+
+PATIENCE = 20.0
+"""Seconds that a call in a process of its own may take."""
+
+
+def provoke_apart(subject: Subject, call: Callable[[Any, Callable[..., Any]], Any]) -> Raised | None:
+    """``provoke`` in a forked process, for calls that may end it; a signal and a hang are told as exceptions."""
+    import multiprocessing
+
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+
+    def work() -> None:
+        torch.set_num_threads(1)
+        sender.send(provoke(subject, call))
+
+    process = context.Process(target=work)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # fork beside threads: the child uses none of them
+        process.start()
+    sender.close()
+    try:
+        if receiver.poll(PATIENCE):
+            found: Raised | None = receiver.recv()
+            return found
+        return Raised(type="Hang", message=f"no answer in {PATIENCE:g} s")
+    except EOFError:
+        process.join()
+        return Raised(type="Crash", message=f"the interpreter ended with code {process.exitcode}")
+    finally:
+        process.kill()
+        process.join()
+        receiver.close()

@@ -1,0 +1,122 @@
+"""Evidence as text: what a finding says and the lines that reproduce it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.binding import Subject
+from harness.cases import Batch
+from harness.judge import Judged, kind_of, severity
+from harness.records import Finding
+from harness.ulp import Array, Precision, to_hex
+
+MESSAGES = {
+    "absolute-only": "digits lost: the error is small only beside the scale of the loss, not beside the result",
+    "unstable": "wrong number: the error exceeds every bound that rounding can explain",
+    "vanished": "0 where the truth is a normal number",
+    "overflow": "inf where the truth is representable",
+    "nan": "nan where the truth is a number",
+    "wrong-inf": "inf of the wrong sign",
+    "finite-for-inf": "a finite number where the truth is infinite",
+    "finite-for-nan": "a number where the truth is nan",
+    "partial-range": "a partial product leaves the range of the dtype though the result does not",
+}
+
+
+def show(value: float) -> str:
+    """A float as decimal with its exact hex text."""
+    if not math.isfinite(value) or value == 0 or (value == int(value) and abs(value) < 1e6):
+        return repr(float(value))
+    return f"{value!r} ({to_hex(value)})"
+
+
+def ulp_of(precision: Precision, values: Array) -> Array:
+    """Spacing of the dtype at the magnitude of each value: 2**(e - digits + 1), at least the smallest subnormal."""
+    with np.errstate(all="ignore"):
+        _, exponent = np.frexp(np.where(np.isfinite(values), values, precision.largest))
+        size: Array = np.maximum(np.ldexp(1.0, exponent - precision.digits), precision.smallest_subnormal)
+    return size
+
+
+def of_entry(
+    subject: Subject, batch: Batch, judged: Judged, row: int, entry: int, allowed: float, count: int, total: int
+) -> Finding:
+    """The finding that one entry of one row of a batch shows; ``entry`` indexes the flattened row."""
+    got = float(np.reshape(judged.got[row], -1)[entry])
+    want = float(np.reshape(judged.truth.exact[row], -1)[entry])
+    error = float(np.reshape(judged.error[row], -1)[entry])
+    grade = int(np.reshape(judged.grade[row], -1)[entry])
+    range_ = int(np.reshape(judged.range[row], -1)[entry])
+    kind = kind_of(grade, range_)
+    ulp = (
+        float(error / ulp_of(batch.precision, np.array(want))) if math.isfinite(error) and math.isfinite(want) else None
+    )
+    what = "value" if judged.name == "value" else f"gradient with respect to {judged.name}"
+    return Finding(
+        severity=severity(grade, range_),
+        kind=kind,
+        output=judged.name,
+        message=f"{subject.name}: {what}: {MESSAGES[kind]}: expected {want!r}, got {got!r}",
+        got=to_hex(got),
+        want=to_hex(want),
+        allowed=to_hex(allowed),
+        ulp=ulp,
+        count=count,
+        total=total,
+        case=batch.record(),
+        reproduction=reproduction(subject, batch, judged.name, want),
+    )
+
+
+def literal(array: npt.NDArray[Any], dtype: str) -> str:
+    """A tensor literal that has exactly these numbers in the dtype."""
+
+    def number(value: float) -> str:
+        if math.isnan(value) or math.isinf(value):
+            return f'float("{value}")'
+        return repr(float(value))
+
+    def nested(a: npt.NDArray[Any]) -> str:
+        if a.ndim == 0:
+            return str(int(a)) if np.issubdtype(a.dtype, np.integer) else number(float(a))
+        return "[" + ", ".join(nested(part) for part in a) + "]"
+
+    kind = "int64" if np.issubdtype(array.dtype, np.integer) else dtype
+    return f"torch.tensor({nested(array)}, dtype=torch.{kind})"
+
+
+def reproduction(subject: Subject, batch: Batch, output: str, want: float) -> str:
+    """Lines that print what the Subject gives, with the truth beside it."""
+    contract = subject.contract
+    lines = [subject.setup]
+    device = "" if batch.device == "cpu" else f".to({batch.device!r})"
+    for name, array in batch.args.items():
+        arg = contract.arg(name)
+        placed = array if arg.shared or arg.batch_axis == 0 else np.moveaxis(array, 0, arg.batch_axis)
+        grad = ".requires_grad_()" if output == name else ""
+        lines.append(f"{name} = {literal(placed, batch.precision.name)}{device}{grad}")
+    lines.append(f"loss = {call_text(subject, batch)}")
+    if output in batch.args:
+        lines.append("loss.sum().backward()")
+        lines.append(f"print({output}.grad)  # truth {want!r}")
+    else:
+        lines.append(f"print(loss)  # truth {want!r}")
+    return "\n".join(lines)
+
+
+def call_text(subject: Subject, batch: Batch) -> str:
+    """The call as Python: tensors by name, parameters and reduction as keywords."""
+    given = dict(batch.parameters)
+    if subject.reductions:
+        given["reduction"] = batch.reduction
+    keywords = [f"{k}={v!r}" for k, v in given.items()]
+    tensors = [(n, subject.places.get(n, n)) for n in batch.args]
+    if not subject.constructed:
+        return f"{subject.expression}({', '.join([*(f'{place}={n}' for n, place in tensors), *keywords])})"
+    built = [f"{place}={n}" for n, place in tensors if place in subject.options]
+    passed = [f"{place}={n}" for n, place in tensors if place not in subject.options]
+    return f"{subject.expression}({', '.join([*built, *keywords])})({', '.join(passed)})"

@@ -1,0 +1,65 @@
+"""From ``module:attr`` or ``path/to/file.py:attr`` to a Subject."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+from harness.api import UsageError, subject_for
+from harness.binding import Subject
+
+
+def load(reference: str) -> tuple[Any, str, str]:
+    """(object, expression, import lines) of a reference. Raises UsageError in one line where there is none."""
+    where, _, attribute = reference.rpartition(":")
+    if not where or not attribute:
+        raise UsageError(f"{reference!r}: expected module:attr or path/to/file.py:attr")
+    if where.endswith(".py"):
+        module = _from_file(Path(where))
+        setup = f"import runpy\n{attribute.split('.')[0]} = runpy.run_path({where!r})[{attribute.split('.')[0]!r}]\nimport torch"
+    else:
+        if (here := str(Path.cwd())) not in sys.path:
+            sys.path.insert(0, here)
+        try:
+            module = importlib.import_module(where)
+        except Exception as error:
+            raise UsageError(f"{where}: cannot be imported: {type(error).__name__}: {error}") from None
+        setup = f"from {where} import {attribute.split('.')[0]}\nimport torch"
+    found = module
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            names = [n for n in dir(found) if not n.startswith("_") and callable(getattr(found, n))]
+            raise UsageError(
+                f"{where}: expected an attribute {attribute!r}, got none; it has {', '.join(names[:12]) or 'no callables'}"
+            )
+        found = getattr(found, part)
+    if not callable(found):
+        raise UsageError(f"{reference}: expected a callable, got {type(found).__name__}")
+    return found, attribute, setup
+
+
+def _from_file(path: Path) -> Any:
+    if not path.is_file():
+        raise UsageError(f"{path}: expected a Python file, got none there")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(path.stem, module)
+    sys.path.insert(0, str(path.parent.resolve()))
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise UsageError(f"{path}: cannot be imported: {type(error).__name__}: {error}") from None
+    finally:
+        sys.path.remove(str(path.parent.resolve()))
+    return module
+
+
+def located(reference: str, like: str | None) -> Subject:
+    """The Subject of a reference."""
+    loss, expression, setup = load(reference)
+    return subject_for(loss, like, expression=expression, setup=setup)

@@ -1,0 +1,136 @@
+"""From a failing row to the smallest case and the simplest numbers that still fail in the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.cases import Batch
+from harness.contract import Contract
+from harness.domain import ClassIndex, MultiLabelIndex
+from harness.ulp import Array, Precision, round_to
+
+Fails = Callable[[Batch], npt.NDArray[np.bool_]]
+"""Which rows of a batch still show the finding."""
+
+ROUNDS = 40
+
+
+def complexity(values: npt.NDArray[Any]) -> Array:
+    """How hard numbers are to read: significant bits, distance of the exponent from 0, a little for the sign."""
+    x = np.asarray(values, np.float64)
+    with np.errstate(all="ignore"):
+        mantissa, exponent = np.frexp(np.where(np.isfinite(x), x, 0.0))
+    whole = np.abs(np.ldexp(mantissa, 53)).astype(np.int64)
+    trailing_zeros = np.where(whole == 0, 53, np.log2(np.maximum(whole & -whole, 1)))
+    cost = (53 - trailing_zeros) + np.abs(exponent) / 4 + np.signbit(x) / 2
+    return np.where(np.isnan(x), 200.0, np.where(np.isinf(x), 150.0, np.where(x == 0, np.signbit(x) / 2, cost)))
+
+
+def row_complexity(contract: Contract, batch: Batch) -> Array:
+    """Sum of the complexities of all numbers of a row."""
+    total = np.zeros(batch.rows(contract))
+    for name, array in batch.args.items():
+        if not contract.arg(name).shared:
+            total += complexity(array).reshape(len(array), -1).sum(axis=1)
+    return total
+
+
+def _simpler(x: float, p: Precision) -> list[float]:
+    """Candidates to replace one number, simplest first."""
+    candidates = [0.0, 1.0, -1.0, 2.0, 0.5, 10.0, -10.0, 100.0, -100.0]
+    if np.isfinite(x) and x != 0:
+        with np.errstate(all="ignore"):
+            exponent = np.floor(np.log10(abs(x)))
+            for digits in (1, 2, 3):
+                quantum = 10.0 ** (exponent - digits + 1)
+                if quantum > 0 and np.isfinite(quantum):
+                    candidates += [float(np.rint(x / quantum) * quantum)]
+            mantissa, power = np.frexp(x)
+            for bits in (1, 2, 4, 8):
+                candidates.append(float(np.ldexp(np.rint(mantissa * 2.0**bits), int(power) - bits)))
+            if abs(x) < 2.0**40:
+                candidates += [float(np.rint(x)), float(np.trunc(x / 2))]
+    rounded = round_to(p, np.array(candidates))
+    return [float(v) for v in dict.fromkeys(rounded.tolist()) if np.isfinite(v)]
+
+
+def _shrunk_dimensions(contract: Contract, batch: Batch) -> list[Batch]:
+    """The same row with a named dimension cut to fewer entries, where indices stay valid."""
+    results = []
+    for dim in contract.dims:
+        holders = [a for a in contract.args if dim in a.dims and a.name in batch.args]
+        if not holders:
+            continue
+        first = holders[0]
+        axis = first.dims.index(dim) + (not first.shared)
+        size = batch.args[first.name].shape[axis]
+        keeps: list[slice | list[int]] = [slice(0, n) for n in {1, 2, size // 2, size - 1} if 0 < n < size]
+        keeps += [[j for j in range(size) if j != i] for i in range(size)] if 2 < size <= 64 else []
+        for keep in keeps:
+            kept = np.arange(size)[keep]
+            args = dict(batch.args)
+            for a in holders:
+                args[a.name] = np.take(args[a.name], kept, axis=a.dims.index(dim) + (not a.shared))
+            valid = True
+            for a in contract.args:
+                if a.name in args and isinstance(a.kind, (ClassIndex, MultiLabelIndex)) and a.kind.classes == dim:
+                    t = args[a.name]
+                    if np.any((t >= 0) & ~np.isin(t, kept)):
+                        valid = False
+                    else:
+                        args[a.name] = np.where(t >= 0, np.searchsorted(kept, t), t)
+            if valid:
+                results.append(replace(batch, args=args))
+    return results
+
+
+def minimise(contract: Contract, batch: Batch, fails: Fails) -> Batch:
+    """``batch`` has one row that fails; the result has one row that fails in the same way and is no more complex."""
+    current = batch
+    for _ in range(ROUNDS):
+        smaller = next((c for c in _shrunk_dimensions(contract, current) if _holds(fails, c)), None)
+        if smaller is not None:
+            current = smaller
+            continue
+        simpler = _simplified(contract, current, fails)
+        if simpler is None:
+            break
+        current = simpler
+    return current
+
+
+def _holds(fails: Fails, batch: Batch) -> bool:
+    result = fails(batch)
+    return bool(len(result)) and bool(result.all())
+
+
+def _simplified(contract: Contract, batch: Batch, fails: Fails) -> Batch | None:
+    """The simplest of all rows that differ from the present one in one number, if one is simpler and fails."""
+    variants: list[tuple[str, int, float]] = []
+    for name, array in batch.args.items():
+        arg = contract.arg(name)
+        if arg.shared or arg.kind.integral:
+            continue
+        flat = array.reshape(-1)
+        for i in range(min(len(flat), 64)):
+            here = float(complexity(np.array(flat[i])))
+            for candidate in _simpler(float(flat[i]), batch.precision):
+                if float(complexity(np.array(candidate))) < here and bool(arg.kind.legal(np.array(candidate))):
+                    variants.append((name, i, candidate))
+    if not variants:
+        return None
+    count = len(variants)
+    args = {k: v if contract.arg(k).shared else np.repeat(v, count, axis=0) for k, v in batch.args.items()}
+    for row, (name, i, candidate) in enumerate(variants):
+        args[name].reshape(count, -1)[row, i] = candidate
+    many = replace(batch, args=args)
+    good = np.flatnonzero(fails(many))
+    if not len(good):
+        return None
+    best = good[np.argmin(row_complexity(contract, many)[good])]
+    return many.take(contract, np.array([best]))

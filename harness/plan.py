@@ -1,0 +1,82 @@
+"""Which trials a run consists of: Subject x Check x item x dtype x device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from harness import checks as package
+from harness.binding import Subject
+from harness.checks.base import Check, registered
+from harness.evaluate import available
+from harness.records import NotRun
+from harness.ulp import PRECISIONS, Precision
+
+TWIN_CHECKS = ("twin",)
+"""What a module is asked: whether it is its functional form, bit for bit. Everything else is asked of that form."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """The unit that is planned, run, recorded and named in a test id."""
+
+    subject: Subject
+    check: Check
+    item: str
+    precision: Precision
+    device: str
+
+    @property
+    def id(self) -> str:
+        """A law a person can read: the loss, the dtype, the device where it is not the CPU, the row."""
+        where = "" if self.device == "cpu" else f"@{self.device}"
+        return f"{self.subject.name}-{self.precision.name}{where}" + (f": {self.item}" if self.item else "")
+
+    @property
+    def group(self) -> str:
+        """Trials of one group share a survey and so belong in one process."""
+        return f"{self.subject.name}-{self.precision.name}-{self.device}"
+
+
+def _load_checks() -> list[Check]:
+    import importlib
+    import pkgutil
+
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{package.__name__}.{module.name}")
+    return list(registered())
+
+
+def catalogue() -> list[Check]:
+    """Every check."""
+    return _load_checks()
+
+
+def plan(
+    subjects: Iterable[Subject],
+    *,
+    dtypes: Sequence[str] = tuple(PRECISIONS),
+    devices: Sequence[str] = ("cpu",),
+    checks: Sequence[str] | None = None,
+) -> list[Trial]:
+    """Every trial, in the order in which they share work: by subject, device, dtype, check."""
+    wanted = [c for c in catalogue() if checks is None or c.name in checks]
+    trials = []
+    for subject in subjects:
+        mine = [c for c in wanted if (c.name in TWIN_CHECKS) == (subject.twin is not None)]
+        rows = [(check, item) for check in mine for item in check.items(subject)]
+        for device in devices:
+            if available(device):
+                continue
+            for dtype in dtypes:
+                for check, item in rows:
+                    if check.dtypes is None or dtype in check.dtypes(subject, item):
+                        trials.append(
+                            Trial(subject=subject, check=check, item=item, precision=PRECISIONS[dtype], device=device)
+                        )
+    return trials
+
+
+def not_run(devices: Sequence[str]) -> list[NotRun]:
+    """One record for every device that was asked for and is not here."""
+    return [NotRun(what=f"device {d}", reason=reason) for d in devices if (reason := available(d))]

@@ -1,0 +1,288 @@
+"""The pytest plugin: options, the ``trial`` parameter, records that survive a worker, the summary."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import records
+
+OPTIONS = pytest.StashKey["_Session"]()
+PROPERTY = "lossproof"
+DEFAULT_RECORDS = Path("build/lossproof/run.jsonl")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("lossproof", "correctness and stability of losses")
+    group.addoption(
+        "--loss", action="append", default=[], metavar="NAME|module:attr", help="only this loss; repeatable"
+    )
+    group.addoption("--like", default=None, metavar="NAME", help="the contract of the --loss module:attr")
+    group.addoption("--dtype", action="append", default=[], help="only this dtype; repeatable")
+    group.addoption("--device", action="append", default=[], help="judge on this device (default cpu); repeatable")
+    group.addoption("--effort", default="ci", help="quick, ci or thorough (default ci)")
+    group.addoption("--no-strict", action="store_true", help="weaknesses do not fail")
+    group.addoption("--records", default=None, metavar="FILE", help=f"where records go (default {DEFAULT_RECORDS})")
+    group.addoption("--stability-html", default=None, metavar="FILE", help="write the HTML stability report")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "check(name): a test over every planned trial of this check; takes `trial`")
+    config.stash[OPTIONS] = _Session(config)
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_Recorder(config), "lossproof-recorder")
+    if config.pluginmanager.hasplugin("xdist") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_Distributed(config), "lossproof-xdist")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    if getattr(config.option, "numprocesses", None) and getattr(config.option, "dist", "no") == "no":
+        config.option.dist = "loadgroup"
+
+
+class _Session:
+    """What one pytest process knows of the run; imports torch only when a test asks for trials."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.worker = hasattr(config, "workerinput")
+        self.by_check: dict[str, list[Any]] | None = None
+        self.subjects: tuple[Any, ...] = ()
+        self.path: Path | None = None
+        self.done: Counter[str] = Counter()
+        self.expected: Counter[str] = Counter()
+        self.findings = 0
+        self.started = time.monotonic()
+
+    def devices(self) -> tuple[str, ...]:
+        return tuple(self.config.getoption("--device")) or ("cpu",)
+
+    def effort(self) -> Any:
+        from harness.effort import EFFORTS
+
+        name = self.config.getoption("--effort")
+        if name not in EFFORTS:
+            raise pytest.UsageError(f"--effort: expected one of {', '.join(EFFORTS)}, got {name!r}")
+        return EFFORTS[name]
+
+    def trials(self, check: str) -> list[Any]:
+        """Trials of one check, planned once a process."""
+        if self.by_check is None:
+            import torch
+
+            from harness.api import UsageError, checked
+            from harness.plan import plan
+            from harness.ulp import PRECISIONS
+
+            torch.set_num_threads(1)
+            try:
+                self.subjects = self._subjects()
+                dtypes = checked(self.config.getoption("--dtype") or None, list(PRECISIONS), "--dtype")
+            except UsageError as error:
+                raise pytest.UsageError(str(error)) from None
+            self.by_check = {}
+            for trial in plan(self.subjects, dtypes=dtypes, devices=self.devices()):
+                self.by_check.setdefault(trial.check.name, []).append(trial)
+        return self.by_check.get(check, [])
+
+    def everything(self) -> list[Any]:
+        """All planned trials."""
+        self.trials("")
+        return [t for trials in (self.by_check or {}).values() for t in trials]
+
+    def _subjects(self) -> tuple[Any, ...]:
+        from harness import registry
+        from harness.locate import located
+
+        wanted = self.config.getoption("--loss")
+        everything = registry.subjects()
+        if not wanted:
+            return everything
+        chosen: list[Any] = []
+        for name in wanted:
+            if ":" in name:
+                chosen.append(located(name, self.config.getoption("--like")))
+                continue
+            found = [
+                s for s in everything if name in (s.name, s.contract.name, s.contract.module, s.name.split(".")[-1])
+            ]
+            if not found:
+                registry_error = _unknown(name)
+                raise pytest.UsageError(registry_error)
+            chosen += found
+        return tuple(chosen)
+
+    # -- the controller writes ----------------------------------------------------------------------------------------
+
+    def begin(self, planned: list[Any]) -> None:
+        from harness.plan import not_run
+        from harness.run import declarations, header
+
+        given = self.config.getoption("--records")
+        self.path = Path(given) if given else DEFAULT_RECORDS
+        strict = not self.config.getoption("--no-strict")
+        first = header(self.effort(), strict=strict, devices=self.devices(), planned=len(planned))
+        records.write(self.path, [first, *declarations(self.subjects), *not_run(self.devices())])
+        self.expected = Counter(t.subject.name for t in planned)
+
+    def append(self, lines: list[str]) -> list[records.Trial]:
+        """Write lines as they arrive, so that nothing measured is lost with a worker or an interrupt."""
+        if self.path is None:
+            return []
+        with self.path.open("a") as file:
+            file.writelines(line + "\n" for line in lines)
+        decoded = [records.decode(line) for line in lines]
+        return [line for line in decoded if isinstance(line, records.Trial)]
+
+
+def _unknown(name: str) -> str:
+    from harness import registry
+
+    try:
+        registry.contract(name)
+    except registry.UnknownNameError as error:
+        return f"--loss {error}"
+    return f"--loss {name!r}: has a contract but no registered subject; write --loss module:attr --like {name}"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    marker = metafunc.definition.get_closest_marker("check")
+    if marker is None or "trial" not in metafunc.fixturenames:
+        return
+    trials = metafunc.config.stash[OPTIONS].trials(marker.args[0])
+    cases = [pytest.param(t, id=t.id, marks=pytest.mark.xdist_group(t.group)) for t in trials]
+    metafunc.parametrize("trial", cases)
+
+
+@pytest.fixture
+def judged(request: pytest.FixtureRequest) -> Any:
+    """Run a trial, attach its records to the report, and fail or skip by its verdict."""
+    session = request.config.stash[OPTIONS]
+
+    def judge(trial: Any) -> None:
+        from harness.run import run
+
+        __tracebackhide__ = True
+        lines = run(trial, session.effort(), strict=not request.config.getoption("--no-strict"))
+        request.node.user_properties.append((PROPERTY, [records.encode(line).decode() for line in lines]))
+        record = lines[0]
+        assert isinstance(record, records.Trial)
+        if record.verdict in ("fail", "stale", "error"):
+            pytest.fail(failure_text(record), pytrace=False)
+        if record.verdict == "unsupported":
+            pytest.skip(f"unsupported: {record.reason}")
+
+    return judge
+
+
+@pytest.fixture
+def assert_sound() -> Any:
+    """``assert_sound(loss, like=…)`` for a user's own suite."""
+    from harness.api import assert_sound as check
+
+    return check
+
+
+def failure_text(record: records.Trial) -> str:
+    """What fails, with the lines that reproduce it."""
+    parts = [f"{record.check} [{record.id}]: {record.verdict}" + (f": {record.reason}" if record.reason else "")]
+    for f in record.findings:
+        ulp = f", {f.ulp:.3g} ulp" if f.ulp is not None else ""
+        parts.append(f"{f.severity} {f.kind}{ulp}, {f.count} of {f.total}: {f.message}")
+        parts.extend(f"    {line}" for line in f.reproduction.splitlines())
+    return "\n".join(parts)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    session = config.stash[OPTIONS]
+    planned = [p["trial"] for item in items if "trial" in (p := getattr(getattr(item, "callspec", None), "params", {}))]
+    if planned and not session.worker and not config.option.collectonly:
+        session.begin(planned)
+
+
+class _Distributed:
+    """Hooks of pytest-xdist, registered only where it is installed."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+
+    def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
+        """The controller collects nothing itself: it plans from the ids of the first worker that has collected."""
+        session = self.config.stash[OPTIONS]
+        if session.path is not None:
+            return
+        inside = {i[i.index("[") + 1 : i.rindex("]")] for i in ids if "[" in i}
+        planned = [t for t in session.everything() if _ascii(t.id) in inside]
+        if planned:
+            session.begin(planned)
+
+
+def _ascii(test_id: str) -> str:
+    """How pytest writes an id."""
+    return test_id.encode("unicode_escape").decode("ascii")
+
+
+class _Recorder:
+    """The one writer: takes the records off the reports, on the process that the user started."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call":
+            _record(self.config, report)
+
+
+def _record(config: pytest.Config, report: pytest.TestReport) -> None:
+    session = config.stash[OPTIONS]
+    for key, lines in report.user_properties:
+        if key == PROPERTY:
+            for trial in session.append(list(lines)):  # type: ignore[call-overload]
+                _progress(config, session, trial)
+
+
+def _progress(config: pytest.Config, session: _Session, trial: records.Trial) -> None:
+    session.done[trial.subject] += 1
+    session.findings += sum(f.severity != "note" for f in trial.findings)
+    if session.expected[trial.subject] and session.done[trial.subject] == session.expected[trial.subject]:
+        finished = sum(session.done[s] >= n for s, n in session.expected.items())
+        reporter = config.pluginmanager.getplugin("terminalreporter")
+        if reporter is not None:
+            elapsed = time.monotonic() - session.started
+            reporter.ensure_newline()
+            reporter.write_line(
+                f"{finished} of {len(session.expected)} losses, {elapsed:.0f} s, {session.findings} findings: {trial.subject} done"
+            )
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]:
+    yield
+    state = session.config.stash[OPTIONS]
+    if state.worker or state.path is None:
+        return
+    from reports import html, text
+
+    lines = list(records.read(state.path))
+    target = session.config.getoption("--stability-html")
+    reporter = session.config.pluginmanager.getplugin("terminalreporter")
+
+    def say(line: str) -> None:
+        if reporter is not None:
+            reporter.write_line(line)
+
+    if target:
+        html.write(Path(target), lines)
+    say("")
+    say(f"records: {state.path}")
+    if target:
+        say(f"report:  {target}")
+    say(text.verdict_sentence(lines))

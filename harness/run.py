@@ -1,0 +1,152 @@
+"""A trial becomes a record; a run its header and declarations."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+import traceback
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from harness import records
+from harness.binding import Subject
+from harness.checks.base import Context, Outcome
+from harness.deviations import Departure, Deviation, Fault
+from harness.domain import Arg
+from harness.effort import Effort
+from harness.plan import Trial
+from harness.version import VERSION
+
+SURVEY_CHECK = "value"
+"""The check whose trial carries the survey of its dtype."""
+
+
+def verdict(outcome: Outcome, subject: Subject, *, strict: bool) -> str:
+    """The first that applies of fail, stale, fault, deviation, unsupported, pass."""
+    severities = {f.severity for f in outcome.findings}
+    if "defect" in severities or (strict and "weakness" in severities):
+        return "fail"
+    if outcome.stale:
+        return "stale"
+    faults = {f.name for f in subject.faults}
+    if faults & set(outcome.excused):
+        return "fault"
+    if outcome.excused:
+        return "deviation"
+    return "unsupported" if outcome.unsupported else "pass"
+
+
+def run(trial: Trial, effort: Effort, *, strict: bool, baseline: Subject | None = None) -> list[records.Line]:
+    """Run one trial: its record, and the survey where it carries one. An exception of ours is the verdict ``error``."""
+    started = time.perf_counter()
+    context = Context(
+        subject=trial.subject,
+        precision=trial.precision,
+        device=trial.device,
+        effort=effort,
+        item=trial.item,
+        baseline=baseline,
+    )
+    lines: list[records.Line] = []
+    try:
+        outcome = trial.check.run(context)
+        result = verdict(outcome, trial.subject, strict=strict)
+        reason = outcome.unsupported or ", ".join(outcome.stale)
+        if trial.check.name == SURVEY_CHECK and not outcome.unsupported:
+            lines.append(context.measurement().record)
+    except Exception:
+        outcome, result, reason = Outcome(), "error", traceback.format_exc()
+    record = records.Trial(
+        id=trial.id,
+        subject=trial.subject.name,
+        contract=trial.subject.contract.name,
+        check=trial.check.name,
+        item=trial.item,
+        dtype=trial.precision.name,
+        device=trial.device,
+        verdict=result,
+        reason=reason,
+        findings=list(outcome.findings),
+        excused=list(outcome.excused),
+        shared=list(outcome.shared),
+        cases=outcome.cases,
+        seconds=round(time.perf_counter() - started, 3),
+    )
+    return [record, *lines]
+
+
+def header(effort: Effort, *, strict: bool, devices: Sequence[str], planned: int) -> records.Run:
+    """The circumstances of a run on this machine."""
+    return records.Run(
+        lossproof=VERSION,
+        torch=str(torch.__version__),
+        numpy=np.__version__,
+        python=platform.python_version(),
+        platform=f"{platform.system()} {platform.machine()}",
+        processor=_processor(),
+        threads=torch.get_num_threads(),
+        effort=effort.name,
+        strict=strict,
+        seed=0,
+        devices=list(devices),
+        planned=planned,
+    )
+
+
+def _processor() -> str:
+    try:
+        with Path("/proc/cpuinfo").open() as file:
+            names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
+        return f"{names[0]} x{os.cpu_count()}" if names else platform.processor()
+    except OSError:
+        return platform.processor()
+
+
+def declarations(subjects: Iterable[Subject]) -> list[records.Declaration]:
+    """What is declared of every Subject, as text."""
+    return [_declaration(s) for s in subjects]
+
+
+def _declaration(subject: Subject) -> records.Declaration:
+    contract = subject.contract
+    ledger = [_entry(d) for d in (*contract.deviations, *subject.faults)]
+    return records.Declaration(
+        subject=subject.name,
+        contract=contract.name,
+        summary=contract.summary,
+        formula=contract.formula,
+        sources=list(contract.sources),
+        arguments={a.name: _argument_text(a) for a in contract.args},
+        parameters={p.name: ", ".join(map(repr, p.values)) for p in contract.parameters},
+        reductions=["none", *contract.reductions],
+        scales=contract.scales,
+        ledger=ledger,
+        not_offered=list(subject.not_offered),
+    )
+
+
+def _argument_text(arg: Arg) -> str:
+    shape = "(" + ", ".join((() if arg.shared else ("N",)) + arg.dims) + ")"
+    optional = ", optional" if arg.optional else ""
+    return f"{arg.role} {shape}, {type(arg.kind).__name__}{optional}" + (
+        ", differentiable" if arg.differentiable else ""
+    )
+
+
+def _entry(departure: Departure) -> records.LedgerEntry:
+    assert isinstance(departure, (Deviation, Fault))
+    documented = isinstance(departure, Deviation)
+    return records.LedgerEntry(
+        name=departure.name,
+        kind="deviation" if documented else "fault",
+        region=departure.where,
+        seen=departure.says if isinstance(departure, Deviation) else departure.seen.text,
+        source=departure.source if isinstance(departure, Deviation) else departure.upstream,
+        versions=departure.versions or "all",
+        dtypes=list(departure.dtypes),
+        outputs=list(departure.outputs),
+    )

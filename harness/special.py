@@ -1,0 +1,96 @@
+"""Rows of tables: special values with the result they must give, and inputs that must raise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+Wanted = Literal["formula", "finite", "0", "+inf", "-inf", "nan", "outside"]
+
+SPECIAL_VALUES = (
+    "+0",
+    "-0",
+    "+subnormal",
+    "-subnormal",
+    "+normal",
+    "-normal",
+    "+largest",
+    "-largest",
+    "+inf",
+    "-inf",
+    "nan",
+)
+"""Names of the special values of a dtype: zeros, smallest subnormals, smallest normals, largest, infinities, nan."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Special:
+    """One law: under this condition the loss is that. The law's text is the id of its test."""
+
+    condition: str
+    args: Mapping[str, Any]
+    """Rows-first lists for every required argument. Names of SPECIAL_VALUES stand for the value in the dtype under test."""
+    want: str | float
+    """``formula``: the oracle's number by the grades; ``outside``: beyond the domain, shown as a note."""
+    reason: str = ""
+    """For ``outside``: why; what is seen is still shown."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    reduction: str = "none"
+    covers: tuple[tuple[str, str], ...] = ()
+    """(argument, special value) pairs that this row accounts for."""
+
+    @property
+    def law(self) -> str:
+        want = f"outside the domain: {self.reason}" if self.want == "outside" else self.want
+        return f"{self.condition} -> {want}"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.want, str) and self.want not in get_args(Wanted):
+            raise ValueError(f"Special {self.condition!r}: want: expected a number or one of {get_args(Wanted)}, got {self.want!r}")
+        if self.want == "outside" and not self.reason:
+            raise ValueError(f"Special {self.condition!r}: reason: expected why it is outside the domain, got none")
+
+
+def table(
+    argument: str, others: Mapping[str, Any], results: Mapping[str, Wanted | tuple[str, str]]
+) -> tuple[Special, ...]:
+    """A row for every special value of one scalar argument, the other arguments held at ``others``.
+
+    ``results`` maps names of SPECIAL_VALUES to what the loss must be; a missing finite one follows the formula.
+    """
+    rows = []
+    for value in SPECIAL_VALUES:
+        result = results.get(value, "formula")
+        want, reason = (result[0], result[1]) if isinstance(result, tuple) else (result, "")
+        if value in ("+inf", "-inf", "nan") and value not in results:
+            raise ValueError(f"special values of {argument}: expected a result for {value}, got none")
+        rows.append(
+            Special(
+                condition=f"{argument}={value}" + "".join(f", {k}={_text(v)}" for k, v in others.items()),
+                args={argument: [value], **{k: v if isinstance(v, list) else [v] for k, v in others.items()}},
+                want=want,
+                reason=reason,
+                covers=((argument, value),),
+            )
+        )
+    return tuple(rows)
+
+
+def _text(value: Any) -> str:
+    return str(value).replace(" ", "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorInput:
+    """A call that must raise: wrong shapes, dtypes or out-of-range targets."""
+
+    name: str
+    call: Callable[[Any, Callable[..., Any]], Any]
+    """(torch, loss) -> whatever; the call under test. torch is handed in so that contracts import without it."""
+    raises: tuple[str, ...]
+    """Names of the admissible exception types."""
+    match: str = ""
+    """Regular expression searched in the message."""
+    crashes: bool = False
+    """Whether it may take the interpreter down and so runs in a process of its own."""

@@ -1,0 +1,3 @@
+"""The version of lossproof."""
+
+VERSION = "0.1.0"

@@ -1,0 +1,1 @@
+"""Float64 truth: oracles, reductions and the mpmath definitions that certify them. Never imports torch."""

@@ -1,0 +1,97 @@
+"""Reductions as small oracles: a reduced loss is the sum of c_i * v_i over the unreduced values v, with c from here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from reference.truth import Array, Output, Truth, trailing
+
+Arguments = Mapping[str, Any]
+
+
+def total(arguments: Arguments, shape: tuple[int, ...]) -> Array:
+    """``sum``: every coefficient is 1. ``shape`` is the unreduced loss's own, (batch, ...)."""
+    return np.ones(int(np.prod(shape)))
+
+
+def mean(arguments: Arguments, shape: tuple[int, ...]) -> Array:
+    """``mean`` over elements: 1 / n."""
+    n = int(np.prod(shape))
+    with np.errstate(divide="ignore"):
+        return np.full(n, np.float64(1.0) / n)
+
+
+def batchmean(arguments: Arguments, shape: tuple[int, ...]) -> Array:
+    """``batchmean``: 1 / batch size. Source: torch.nn.KLDivLoss."""
+    return np.full(int(np.prod(shape)), 1.0 / shape[0] if shape else 1.0)
+
+
+def weighted_mean(arguments: Arguments, shape: tuple[int, ...]) -> Array:
+    """``mean`` divided by the sum of the elements' weights. Source: torch.nn.functional.mse_loss."""
+    n = int(np.prod(shape))
+    weight = arguments.get("weight")
+    denominator = float(n) if weight is None else float(np.sum(np.broadcast_to(weight, (n,))))
+    with np.errstate(divide="ignore"):
+        return np.full(n, np.float64(1.0) / denominator)
+
+
+def class_weighted_mean(arguments: Arguments, shape: tuple[int, ...]) -> Array:
+    """``mean`` over the weights of the targets that are not ignored; soft targets divide by the number of rows.
+
+    Source: torch.nn.CrossEntropyLoss, torch.nn.NLLLoss.
+    """
+    n = int(np.prod(shape))
+    target, weight = arguments["target"], arguments.get("weight")
+    if np.ndim(target) == 2:
+        denominator = float(n)
+    else:
+        kept = target[target != arguments.get("ignore_index", -100)].astype(np.int64)
+        denominator = float(len(kept)) if weight is None else float(np.sum(weight[kept]))
+    with np.errstate(divide="ignore"):
+        return np.full(n, np.float64(1.0) / denominator)
+
+
+def reduce(truth: Truth, coefficients: Array) -> Truth:
+    """The reduced loss, value of shape (1,), gradients of the shapes they had; scales add up with the coefficients."""
+    size = np.abs(coefficients)
+    with np.errstate(invalid="ignore", over="ignore"):
+        v = truth.value
+        terms = coefficients * v.exact
+
+        def summed(scale: Array) -> Array:
+            return np.sum(size * np.broadcast_to(scale, v.exact.shape), keepdims=True)
+
+        value = Output(
+            exact=np.sum(terms, keepdims=True),
+            reference=summed(v.reference),
+            accumulation=np.sum(np.abs(terms), keepdims=True) + summed(v.accumulation),
+            underflow=summed(v.underflow) + 1.0,
+            absolute=summed(v.absolute),
+            partial=_sum_partial(v),
+        )
+        return Truth(value=value, gradients={name: _scaled(g, coefficients) for name, g in truth.gradients.items()})
+
+
+def _sum_partial(value: Output) -> tuple[Array, Array]:
+    """A mean divides after the sum, so the sum of the unreduced losses is a partial sum of it."""
+    whole = np.sum(np.abs(value.exact), keepdims=True)
+    inner = [] if value.partial is None else [np.max(value.partial[1], initial=0.0)]
+    return whole, np.max(np.stack([whole, *(np.reshape(i, (1,)) for i in inner)]), axis=0)
+
+
+def _scaled(gradient: Output, coefficients: Array) -> Output:
+    c = trailing(coefficients, gradient.exact.ndim)
+    size = np.abs(c)
+    ends = None if gradient.interval is None else (c * gradient.interval[0], c * gradient.interval[1])
+    return Output(
+        exact=c * gradient.exact,
+        reference=size * gradient.reference,
+        accumulation=size * gradient.accumulation,
+        underflow=size * gradient.underflow + 1.0,
+        absolute=size * gradient.absolute,
+        interval=ends,
+        partial=None if gradient.partial is None else (size * gradient.partial[0], size * gradient.partial[1]),
+    )

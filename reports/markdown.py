@@ -1,0 +1,110 @@
+"""The run as GitHub-flavoured Markdown, for a job summary or a pull request: verdict, failures, faults, matrix."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable, Sequence
+from urllib.parse import quote
+
+from harness.records import Line
+from reports import rollup, text
+from reports.load import Cell, Report, load
+
+SAFE = ":/?#@!$&'()*+,;=%~"
+"""What an address may hold as it is; a bar would end the table's cell."""
+
+
+def plain(words: str) -> str:
+    """Text that Markdown shows as it is, also inside a table."""
+    return re.sub(r"([\\`*_\[\]<>|~#&])", r"\\\1", re.sub(r"\s+", " ", words))
+
+
+def linked(words: str) -> str:
+    """The same with http addresses as links."""
+    parts = text.URL.split(words)
+    return "".join(f"<{quote(part, safe=SAFE)}>" if i % 2 else plain(part) for i, part in enumerate(parts)).strip()
+
+
+def fenced(code: str) -> str:
+    """A code block whose fence is longer than any run of backticks inside."""
+    longest = max((len(run) for run in re.findall(r"`+", code)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}python\n{code}\n{fence}"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """``head`` and ``rows`` hold Markdown already."""
+    return [f"| {' | '.join(head)} |", "|" + " --- |" * len(head), *(f"| {' | '.join(row)} |" for row in rows), ""]
+
+
+def badge(word: str) -> str:
+    return f"{text.GLYPHS.get(word, '?')} {word}"
+
+
+def measured(accuracy: rollup.Accuracy | None) -> str:
+    if accuracy is None:
+        return text.ABSENT
+    return f"{accuracy.grade} {text.most(accuracy)}" if accuracy.grade else "all excused"
+
+
+def _cell(cell: Cell | None) -> str:
+    if cell is None:
+        return "not run"
+    parts = [badge(cell.tally.worst)] if cell.tally.worst else []
+    if cell.value or cell.gradient:
+        parts += [f"value {measured(cell.value)}", f"grad {measured(cell.gradient)}"]
+    return "<br>".join(parts)
+
+
+def _failures(report: Report) -> list[str]:
+    rows, codes = [], []
+    for section in report.sections:
+        for trial in (trial for trial in section.trials if rollup.fails(trial.verdict)):
+            found = [f for f in trial.findings if f.severity != "note"]
+            said = [plain(f.message) for f in found] or [plain(trial.reason)]
+            rows.append([badge(trial.verdict), plain(trial.id), "<br>".join(said)])
+            codes += [(trial.id, text.reproduction(f, section.subject)) for f in found[:1]]
+    if not rows:
+        return []
+    folded = [
+        f"<details><summary>{html.escape(name)}</summary>\n\n{fenced(code)}\n\n</details>\n"
+        for name, code in codes
+        if code
+    ]
+    return ["## Failures", "", *table(["verdict", "trial", "finding"], rows), *folded]
+
+
+def _faults(report: Report) -> list[str]:
+    rows = []
+    for item in report.known("fault"):
+        places = plain(", ".join(column.label for column in item.columns))
+        excused = plain(text.excuses(item)) or text.ABSENT
+        entry = item.entry
+        words = [item.subject, entry.name, entry.region, entry.seen]
+        described = [plain(word) or text.ABSENT for word in words]
+        rows.append([*described, places, excused, linked(entry.source) or text.ABSENT])
+    head = ["loss", "fault", "where", "what is seen", "seen in", "share of the sweep excused", "upstream"]
+    return ["## Faults", "", *table(head, rows)] if rows else []
+
+
+def render(lines: Iterable[Line]) -> str:
+    """The whole page."""
+    report = load(lines)
+    parts = [f"**{plain(text.sentence(report))}**", ""]
+    if words := text.strict_sentence(report):
+        parts += [plain(words), ""]
+    parts += [plain(", ".join(f"{name} {words}" for name, words in text.circumstances(report.run))), ""]
+    parts += [*_failures(report), *_faults(report)]
+    if report.sections:
+        rows = [
+            [plain(section.subject), *(_cell(section.cells.get(column)) for column in report.columns)]
+            for section in report.sections
+        ]
+        parts += ["## Matrix", "", *table(["loss", *(plain(c.label) for c in report.columns)], rows)]
+    not_run = [[plain(item.what), plain(item.reason)] for item in report.not_run]
+    if report.missing:
+        not_run.append([text.plural(report.missing, "planned trial"), "no record: the run was cut short"])
+    if not_run:
+        parts += ["## Not run", "", *table(["what", "why"], not_run)]
+    return "\n".join(parts).rstrip("\n") + "\n"

@@ -1,0 +1,209 @@
+"""Error plot of one curve as inline SVG: max envelope by ordinal, admissible zone, rails for inf, nan and zero."""
+
+from __future__ import annotations
+
+import html
+import math
+import struct
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from harness.records import Curve
+from reports import text
+
+WIDTH, HEIGHT = 960, 360
+LEFT, RIGHT, BOTTOM = 84, 948, 312
+RAIL, TOP, GAP = 22, 14, 12
+FLOOR = 0.1
+"""Errors below a tenth of an ulp, 0 included, lie on the floor."""
+RAILS = ("inf", "nan", "zero")
+_POWERS = (0, *(sign * k for step in (100, 10, 5, 2, 1) for k in range(step, 309, step) for sign in (-1, 1)))
+ROUND = tuple(dict.fromkeys([0.0, *(sign * float(f"1e{power}") for power in _POWERS for sign in (1.0, -1.0))]))
+"""Numbers to label an axis with, the most telling first."""
+
+
+def ordinal(value: float, dtype: str) -> int:
+    """Position of a number on the number line of its dtype; 0 and -0 are 0."""
+    size = abs(value)
+    if dtype == "float64":
+        (bits,) = struct.unpack("<q", struct.pack("<d", size))
+    elif dtype == "float16":
+        (bits,) = struct.unpack("<h", struct.pack("<e", size) if size < 65520 else b"\x00\x7c")
+    else:
+        (bits,) = struct.unpack("<i", struct.pack("<f", size) if size < 3.4028235677973366e38 else b"\x00\x00\x80\x7f")
+        bits >>= 16 if dtype == "bfloat16" else 0
+    return -bits if math.copysign(1.0, value) < 0 else int(bits)
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """One bin of a curve, with the ordinals of its edges."""
+
+    value: float
+    start: int
+    end: int
+    error: float | None
+    bound: float | None
+    rail: str
+    excused: bool
+
+    @property
+    def broken(self) -> bool:
+        """Above what the bound admits, and nothing excuses it."""
+        return not self.excused and self.error is not None and self.bound is not None and self.error > self.bound
+
+
+def bins(curve: Curve, dtype: str) -> list[Bin]:
+    """Bins from left to right; a bin ends where the next begins, and the last is as wide as the one before it."""
+    rows = zip(curve.x, curve.error, curve.bound, curve.rail, curve.excused, strict=True)
+    known = [(value, row) for row in rows if (value := text.parse(row[0])) is not None and not math.isnan(value)]
+    known.sort(key=lambda pair: pair[0])
+    starts = [ordinal(value, dtype) for value, _ in known]
+    width = max(starts[-1] - starts[-2], 1) if len(starts) > 1 else 1
+    ends = [*starts[1:], starts[-1] + width] if starts else []
+    return [
+        Bin(value, start, end, row[1], row[2], row[3], row[4])
+        for (value, row), start, end in zip(known, starts, ends, strict=True)
+    ]
+
+
+def ceiling(curves: Iterable[Curve]) -> float:
+    """Common top of the error axis, so that plots beside each other compare: a power of ten above every error."""
+    largest = max((e for curve in curves for e in curve.error if e is not None and math.isfinite(e)), default=1.0)
+    return 10.0 ** math.ceil(math.log10(max(largest * 1.5, 100.0)))
+
+
+def _spans(cells: Iterable[Bin]) -> list[tuple[int, int]]:
+    """Bins that touch, joined."""
+    spans: list[tuple[int, int]] = []
+    for cell in cells:
+        if spans and spans[-1][1] == cell.start:
+            spans[-1] = (spans[-1][0], cell.end)
+        else:
+            spans.append((cell.start, cell.end))
+    return spans
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Data to picture: ordinals left to right, log error upwards."""
+
+    first: int
+    last: int
+    top: float
+    head: int
+    """Height of the plot's upper edge, under the rails."""
+
+    def x(self, place: int) -> int:
+        return LEFT + round((RIGHT - LEFT) * ((place - self.first) / max(self.last - self.first, 1)))
+
+    def y(self, error: float) -> int:
+        decades = math.log10(min(max(error, FLOOR), self.top) / FLOOR) / math.log10(self.top / FLOOR)
+        return BOTTOM - round((BOTTOM - self.head) * decades)
+
+    def steps(self, cells: Sequence[Bin], height: Callable[[Bin], float | None], *, closed: bool) -> str:
+        """Step line over the bins, in relative moves; a bin without a height breaks the line."""
+        path: list[str] = []
+        at: tuple[int, int] | None = None
+        for cell in cells:
+            level, x, end = height(cell), self.x(cell.start), self.x(cell.end)
+            if at is not None and (level is None or at[0] != x):
+                path.append(f"V{BOTTOM}" if closed else "")
+                at = None
+            if level is None:
+                continue
+            y = self.y(level)
+            if at is None:
+                path.append(f"M{x} {BOTTOM}V{y}" if closed else f"M{x} {y}")
+            elif y != at[1]:
+                path.append(f"v{y - at[1]}")
+            path.append(f"h{end - x}")
+            at = (end, y)
+        if at is not None and closed:
+            path.append(f"V{BOTTOM}")
+        return "".join(path)
+
+
+def _x_ticks(frame: Frame, dtype: str) -> list[tuple[int, str]]:
+    """Round numbers along the ordinal axis, none so close that labels touch."""
+    taken: list[tuple[int, str]] = []
+    for value in ROUND:
+        place = ordinal(value, dtype)
+        if not frame.first <= place <= frame.last or (value and not place) or math.isinf(value):
+            continue
+        x = frame.x(place)
+        if all(abs(x - other) >= 84 for other, _ in taken):
+            label = f"{value:g}".replace("e+", "e").replace("e-0", "e-").replace("e0", "e")
+            taken.append((x, label.replace("-", "\N{MINUS SIGN}")))
+    return taken
+
+
+def _axes(frame: Frame, dtype: str) -> list[str]:
+    decades = round(math.log10(frame.top))
+    stride = max(1, math.ceil((decades + 1) / 5))
+    parts = [f'<path class="grid" d="M{LEFT} {BOTTOM}H{RIGHT}']
+    labels = []
+    for power in range(0, decades + 1, stride):
+        y = frame.y(10.0**power)
+        parts.append(f"M{LEFT} {y}H{RIGHT}")
+        label = f"{10**power:,}" if power < 4 else f"1e{power}"
+        labels.append(f'<text x="{LEFT - 10}" y="{y + 7}" text-anchor="end">{label}</text>')
+    for x, label in _x_ticks(frame, dtype):
+        parts.append(f"M{x} {BOTTOM}v8")
+        labels.append(f'<text x="{x}" y="{BOTTOM + 32}" text-anchor="middle">{label}</text>')
+    return ["".join([*parts, '"/>']), *labels]
+
+
+def svg(curve: Curve, dtype: str, title: str, top: float | None = None) -> str:
+    """The plot as one ``<svg>``; colours come from the page's style sheet, by class."""
+    cells = bins(curve, dtype)
+    title = html.escape(title)
+    if not cells:
+        return ""
+    rails = [rail for rail in RAILS if any(cell.rail == rail for cell in cells)]
+    head = TOP + RAIL * len(rails) + (GAP if rails else 0)
+    frame = Frame(cells[0].start, cells[-1].end, top or ceiling([curve]), head)
+    parts = [f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}">']
+    admissible = frame.steps(cells, lambda cell: cell.bound, closed=True)
+    parts.append(f'<path class="zone" d="{admissible}"/>')
+    for start, end in _spans(cell for cell in cells if cell.excused):
+        x, wide = frame.x(start), max(frame.x(end) - frame.x(start), 2)
+        parts.append(f'<path class="excused" d="M{x} {TOP}h{wide}V{BOTTOM}h{-wide}z"/>')
+    parts += _axes(frame, dtype)
+    parts.append(f'<path class="bound" d="{frame.steps(cells, lambda cell: cell.bound, closed=False)}"/>')
+    parts.append(f'<path class="seen" d="{frame.steps(cells, lambda cell: cell.error, closed=True)}"/>')
+    if broken := frame.steps(cells, lambda cell: cell.error if cell.broken else None, closed=True):
+        parts.append(f'<path class="broken" d="{broken}"/>')
+    for row, rail in enumerate(rails):
+        y = TOP + RAIL * row + RAIL // 2
+        parts.append(f'<text x="{LEFT - 10}" y="{y + 7}" text-anchor="end">{rail}</text>')
+        for loud, name in ((False, "rail"), (True, "rail loud")):
+            spans = _spans(cell for cell in cells if cell.rail == rail and cell.excused != loud)
+            marks = "".join(f"M{frame.x(a)} {y}h{max(frame.x(b) - frame.x(a), 3)}" for a, b in spans)
+            parts.append(f'<path class="{name}" d="{marks}"/>' if marks else "")
+    return "".join([*parts, "</svg>"])
+
+
+def caption(curve: Curve, dtype: str) -> list[str]:
+    """What the plot found, in sentences: where the error peaks, where it breaks the bound, which rails are touched."""
+    cells = bins(curve, dtype)
+    said = []
+    free = [cell for cell in cells if not cell.excused and cell.error is not None]
+    if free:
+        peak = max(free, key=lambda cell: cell.error or 0.0)
+        where = text.decimal(peak.value, dtype)
+        said.append(f"Peak {text.ulp(peak.error)} in the bin that starts at {curve.argument} = {where}.")
+    if broken := sum(cell.broken for cell in cells):
+        said.append(f"Above the bound, not excused: {text.plural(broken, 'bin')} of {len(cells)}.")
+    for rail in RAILS:
+        hit = [cell for cell in cells if cell.rail == rail]
+        if hit:
+            first, last = (text.decimal(cell.value, dtype) for cell in (hit[0], hit[-1]))
+            loud = sum(not cell.excused for cell in hit)
+            note = f"{loud} not excused" if loud else "all excused"
+            where = f"from {first} to {last}" if len(hit) > 1 else f"at {first}"
+            count = text.plural(len(hit), "bin")
+            said.append(f"Got {rail} where the truth is finite and not zero: {count} {where}, {note}.")
+    if covered := sum(cell.excused for cell in cells):
+        said.append(f"Hatched: {text.part(covered, len(cells))} of the bins lie in or touch an excused region.")
+    return said

@@ -1,0 +1,236 @@
+"""Numbers, inputs and sentences as every report prints them: honest rounding, exact inputs, runnable reproductions."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+
+from harness.records import Case, Finding, Line, OutputTally, Run, TensorData
+from reports.load import Known, Report, load
+from reports.rollup import Accuracy
+
+ABSENT = "\N{EN DASH}"
+GLYPHS = {
+    "error": "‼",
+    "fail": "✗",
+    "stale": "↻",
+    "fault": "▲",
+    "deviation": "◆",
+    "unsupported": ABSENT,
+    "pass": "✓",
+    "defect": "✗",
+    "weakness": "△",
+    "note": "·",
+}
+DECIMALS = {"float64": 17, "float32": 9, "float16": 5, "bfloat16": 4}
+"""Significant decimals that tell every number of the dtype from its neighbours: ceil(1 + digits log10 2)."""
+URL = re.compile(r"(https?://[^\s<>\"]*[^\s<>\".,;:)\]])")
+"""An http address, without the punctuation of the sentence around it."""
+SHOWN = 8
+"""Elements of a tensor that are printed; the reproduction has them all."""
+
+
+def parse(text: str) -> float | None:
+    """The float that ``text`` stands for, or None. ``float.fromhex`` alone would read the integer 10 as 16."""
+    bare = text.strip().lower().lstrip("+-")
+    if not (bare.startswith("0x") or bare in ("inf", "nan")):
+        return None
+    try:
+        return float.fromhex(text.strip())
+    except (ValueError, OverflowError):
+        return None
+
+
+def decimal(value: float, dtype: str = "float64") -> str:
+    """The shortest decimal that is exactly ``value``, or the first that identifies it in its dtype."""
+    most = DECIMALS.get(dtype, 17)
+    for digits in range(1, most):
+        text = f"{value:.{digits}g}"
+        if float(text) == value:
+            return text
+    return f"{value:.{most}g}"
+
+
+def number(text: str, dtype: str = "float64") -> str:
+    """Decimal and hex of a float written in hex; any other text as it is."""
+    value = parse(text)
+    if value is None:
+        return text
+    if not math.isfinite(value) or value == 0.0:
+        return decimal(value)
+    short = re.sub(r"\.?0+p", "p", value.hex())
+    return f"{decimal(value, dtype)} ({short})"
+
+
+def figure(value: float) -> str:
+    """Three digits; 0 only for 0, so a tiny number stays visible."""
+    if value == 0.0 or not math.isfinite(value):
+        return f"{value:g}"
+    size = abs(value)
+    if size < 0.001 or float(f"{size:.3g}") >= 1e5:
+        mantissa, _, exponent = f"{value:.1e}".partition("e")
+        return f"{mantissa}e{int(exponent)}"
+    rounded = float(f"{value:.3g}")
+    return f"{rounded:,.0f}" if abs(rounded) >= 100 else f"{rounded:.3g}"
+
+
+def ulp(value: float | None) -> str:
+    return ABSENT if value is None else f"{figure(value)} ulp"
+
+
+def ratio(value: float) -> str:
+    """A multiple of the bound; 1 only for 1, since beyond it lies failure."""
+    text = figure(value)
+    if text == "1" and value != 1.0:
+        return "just over 1" if value > 1.0 else "just under 1"
+    return text
+
+
+def share(fraction: float) -> str:
+    """Percent; 0 % and 100 % only when truly so."""
+    if fraction <= 0.0 or fraction >= 1.0:
+        return f"{100 * fraction:.0f} %"
+    if fraction < 0.001:
+        return "<0.1 %"
+    if fraction > 0.999:
+        return ">99.9 %"
+    return f"{100 * fraction:.1f} %"
+
+
+def excuses(known: Known) -> str:
+    """How much of the sweep a Deviation or Fault covers, by dtype; empty where no survey says."""
+    places = sorted(known.shares.items(), key=lambda item: item[0].order)
+    return ", ".join(f"{share(fraction)} ({column.label})" for column, fraction in places)
+
+
+def part(count: int, total: int) -> str:
+    return share(count / total) if total else ABSENT
+
+
+def plural(count: int, noun: str, nouns: str = "") -> str:
+    return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
+
+
+def most(accuracy: Accuracy) -> str:
+    """The largest error; a maximum that was not proved by trying every input is a lower bound."""
+    return f"{'' if accuracy.badge == 'exhaustive' else '≥ '}{ulp(accuracy.worst_ulp)}"
+
+
+def tensor(data: TensorData) -> str:
+    """A tensor for reading: decimal and hex of its first elements, and how many more there are."""
+    shown = [number(text, data.dtype) for text in data.data[:SHOWN]]
+    if data.shape == [] or data.shape == [1]:
+        return f"{', '.join(shown)}  {data.dtype}"
+    more = len(data.data) - len(shown)
+    listed = ", ".join([*shown, f"… {more:,} more"] if more else shown)
+    return f"[{listed}]  {data.dtype} {' by '.join(str(n) for n in data.shape)}"
+
+
+def inputs(case: Case) -> list[tuple[str, str]]:
+    """Name and text of everything that went into a call."""
+    rows = [(name, tensor(data)) for name, data in case.tensors.items()]
+    rows += [(name, repr(value)) for name, value in case.parameters.items()]
+    rows += [("reduction", case.reduction)] if case.reduction else []
+    plain = {"device": "cpu", "layout": "contiguous"}
+    rows += [(name, word) for name, usual in plain.items() if (word := getattr(case, name)) not in (usual, "")]
+    return rows
+
+
+def _expression(data: TensorData, device: str) -> str:
+    listed = ", ".join(f'h("{text}")' if parse(text) is not None else text for text in data.data)
+    place = f', device="{device}"' if device not in ("cpu", "") else ""
+    made = f"torch.tensor([{listed}], dtype=torch.{data.dtype}{place})"
+    made += "" if data.shape == [len(data.data)] else f".reshape({tuple(data.shape)})"
+    floats = [value for text in data.data if (value := parse(text)) is not None]
+    # The hex is what runs; the decimals are for the reader.
+    spoken = ", ".join(decimal(value, data.dtype) for value in floats)
+    return f"{made}  # {spoken}" if 0 < len(floats) <= SHOWN else made
+
+
+def call_lines(case: Case, subject: str) -> str:
+    """Python lines that make the exact inputs of ``case`` and call the loss with them."""
+    module, colon, attribute = subject.partition(":")
+    importable = bool(colon) and module.replace(".", "").isidentifier() and attribute.replace(".", "").isidentifier()
+    name = attribute if importable else "loss"
+    lines = ["import torch"]
+    lines += [f"from {module} import {attribute.partition('.')[0]}"] if importable else []
+    lines += ["h = float.fromhex"]
+    lines += [f"{argument} = {_expression(data, case.device)}" for argument, data in case.tensors.items()]
+    lines += [f"# layout: {case.layout}"] if case.layout not in ("contiguous", "") else []
+    options = [f"{key}={value!r}" for key, value in case.parameters.items()]
+    options += [f'reduction="{case.reduction}"'] if case.reduction else []
+    lines.append(f"print({name}({', '.join([*case.tensors, *options])}))" + ("" if importable else f"  # {subject}"))
+    return "\n".join(lines)
+
+
+def reproduction(evidence: Finding | OutputTally, subject: str) -> str:
+    """Python lines that show it again: the engine's, else made from the exact inputs; empty without inputs."""
+    if isinstance(evidence, Finding):
+        case, written = evidence.case, evidence.reproduction
+    else:
+        case, written = evidence.worst, ""
+    return written.strip("\n") or (call_lines(case, subject) if case else "")
+
+
+def circumstances(run: Run | None) -> list[tuple[str, str]]:
+    """What the numbers depend on; equal circumstances give equal numbers."""
+    if run is None:
+        return [("run", "not recorded")]
+    return [
+        ("torch", run.torch),
+        ("lossproof", run.lossproof),
+        ("numpy", run.numpy),
+        ("python", run.python),
+        ("platform", run.platform),
+        ("processor", run.processor),
+        ("threads", str(run.threads)),
+        ("devices", ", ".join(run.devices)),
+        ("effort", run.effort),
+        ("strict", "yes: weaknesses count as failures" if run.strict else "no: weaknesses are shown, not failed"),
+        ("seed", str(run.seed)),
+        ("trials planned", f"{run.planned:,}"),
+    ]
+
+
+def sentence(report: Report) -> str:
+    """The verdict on a whole run in one sentence."""
+    tally = report.tally
+    if not tally.total:
+        return "No trial was run: nothing is known."
+    names = {section.subject for section in report.sections if section.trials}
+    what = next(iter(names)) if len(names) == 1 else plural(len(names), "loss", "losses")
+    trials = f"{what}, {plural(tally.total, 'trial')}"
+    if report.missing:
+        trials += f" of {tally.total + report.missing:,} planned (cut short)"
+    found = [(tally["fail"], "failure", ""), (tally["error"], "error of the harness", "errors of the harness")]
+    found += [(tally["stale"], "stale fault", "")]
+    other = tally.failing - sum(count for count, _, _ in found)
+    found += [(other, "unknown verdict", "")]
+    bad = [plural(*item) for item in found if item[0]]
+    verdict = ", ".join(bad) if bad else "no failure so far" if report.missing else "no failure"
+    torch = f" with torch {report.run.torch}" if report.run else ""
+    rest = []
+    for kind, noun, with_what in (("fault", "known fault", torch), ("deviation", "deviation", "")):
+        if names_seen := len(report.known(kind)):
+            rest.append(plural(names_seen, noun) + with_what)
+        elif tally[kind]:  # a record that names none of what it excuses
+            rest.append(plural(tally[kind], f"trial with an unnamed {kind}", f"trials with an unnamed {kind}"))
+    rest += [f"{tally['unsupported']:,} unsupported"] if tally["unsupported"] else []
+    return f"{trials}: {verdict}" + (f"; {', '.join(rest)}" if rest else "") + "."
+
+
+def strict_sentence(report: Report) -> str:
+    """What ``strict`` makes, or would make, of the weaknesses; empty where there is none."""
+    if report.run and report.run.strict:
+        return ""
+    trials = [trial for section in report.sections for trial in section.strict_only]
+    kinds = sorted({f.kind for t in trials for f in t.findings if f.severity == "weakness"})
+    if not trials:
+        return ""
+    return f"strict would also fail {plural(len(trials), 'trial')} for their weaknesses ({', '.join(kinds)})."
+
+
+def verdict_sentence(lines: Iterable[Line]) -> str:
+    """One sentence: how many losses and trials, what failed, what is known of torch."""
+    return sentence(load(lines))
