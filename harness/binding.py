@@ -91,11 +91,13 @@ def bind(
     unsupported: Mapping[str, str] | None = None,
     origin: str = "user",
     twin: Subject | None = None,
+    fixed: str = "",
 ) -> Subject:
     """A Subject for a function, a class to be constructed or a ready object.
 
-    Tensors bind by name, then by position. Raises BindingError where a required tensor has no place or the callable
-    requires a tensor that the Contract does not have.
+    Tensors bind by name, then by position, by the Contract's names where the callable tells none. ``fixed`` is the
+    reduction of a callable without the keyword. Raises BindingError where a required tensor has no place or the
+    callable requires a tensor that the Contract does not have.
     """
     label = name or getattr(loss, "__qualname__", None) or type(loss).__name__
     constructed = inspect.isclass(loss)
@@ -108,13 +110,14 @@ def bind(
     parameters = [p.name for p in contract.parameters]
     known = {*tensors, *parameters, "reduction", "size_average", "reduce"}
     places: dict[str, str] = {}
-    free = [n for n in names if n not in known]
+    # The tensor of PoissonNLLLoss.forward is called log_input, as is a parameter; that one goes to __init__.
+    free = [n for n in names if n not in known or (constructed and n in required and n not in tensors)]
     for arg in contract.args:
-        if arg.name in names or (constructed and arg.name in options):
+        if arg.name in names or (constructed and arg.name in options) or (names_open and not names):
             places[arg.name] = arg.name
         elif not arg.optional and free:
             places[arg.name] = free.pop(0)
-        elif not arg.optional and not (names_open and not names):
+        elif not arg.optional:
             raise BindingError(
                 f"{label}: the tensor {arg.name!r} of {contract.name} has no place in its signature "
                 f"({', '.join(names) or 'no arguments'}); write a function taking ({', '.join(_required(contract))})"
@@ -130,7 +133,7 @@ def bind(
     is_open = options_open if constructed else names_open
     offered = [p for p in parameters if p in holder or is_open]
     missing = [p for p in parameters if p not in offered] + [t for t in tensors if t not in places]
-    has_reduction = "reduction" in holder or is_open
+    has_reduction = not fixed and ("reduction" in holder or is_open)
     reductions = ("none", *contract.reductions) if has_reduction else ()
     call = _constructing(loss, places, options) if constructed else partial(_calling, loss, places)
     return Subject(
@@ -144,6 +147,7 @@ def bind(
         options=tuple(options),
         parameters=tuple(offered),
         reductions=reductions,
+        fixed=fixed,
         not_offered=tuple(missing) if has_reduction else (*missing, "reduction"),
         faults=faults,
         unsupported=unsupported or {},

@@ -127,16 +127,12 @@ def validate(
 @main.command("list")
 def list_() -> None:
     """Every loss that has a contract."""
-    from rich.table import Table
-
     from harness import registry
 
-    table = Table(box=None, pad_edge=False)
-    for column in ("name", "class", "summary"):
-        table.add_column(column, overflow="fold")
-    for contract in registry.contracts().values():
-        table.add_row(contract.name, contract.module, contract.summary)
-    _console().print(table)
+    catalogue = registry.contracts().values()
+    names, classes = (max(len(getattr(c, field)) for c in catalogue) + 2 for field in ("name", "module"))
+    for contract in catalogue:
+        click.echo(f"{contract.name:{names}}{contract.module:{classes}}{contract.summary}")
 
 
 @main.command()

@@ -109,7 +109,8 @@ class Interval:
         return member
 
     def _bounds(self, p: Precision) -> tuple[int, int]:
-        low = -p.largest_ordinal if math.isinf(self.low) else int(to_ordinal(p, round_to(p, self.low)))
+        least = self.floor if self.low == 0.0 else self.low  # nothing between 0 and the floor is a member
+        low = -p.largest_ordinal if math.isinf(self.low) else int(to_ordinal(p, round_to(p, least)))
         high = p.largest_ordinal if math.isinf(self.high) else int(to_ordinal(p, round_to(p, self.high)))
         return low + self.open_low, high
 
@@ -333,6 +334,8 @@ class Embedding:
     """Rows of vectors over magnitudes from subnormal to the square root of the largest number, zero vectors included."""
 
     zero: bool = True
+    largest: float = math.inf
+    """Bound on magnitudes, where products of two members leave the range of the oracle itself."""
 
     @property
     def integral(self) -> bool:
@@ -358,7 +361,28 @@ class Embedding:
         x = np.where((regime == 4) & (rng.random(shape) < 0.6), 0.0, x)
         if self.zero:
             x = np.where((regime == 5) & (rng.random(column) < 0.2), 0.0, x)
-        return np.clip(round_to(p, x), -p.largest, p.largest)
+        top = min(self.largest, p.largest)
+        return np.clip(round_to(p, x), -top, top)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matrix(Embedding):
+    """A matrix or a bias that all rows share: one magnitude for all its entries, most often near 1."""
+
+    def draw(self, rng: Generator, shape: tuple[int, ...], setting: Setting) -> Array:
+        p = setting.precision
+        x = rng.standard_normal(shape)
+        regime = rng.integers(0, 8)
+        if regime == 0:
+            x *= np.exp2(rng.uniform(math.log2(p.smallest_subnormal), math.log2(p.largest) - 3))
+        elif regime == 1:
+            x *= np.exp2(rng.uniform(-20, 10, shape))
+        elif regime <= 4:
+            x *= np.exp2(rng.uniform(-8, 5))
+        elif regime == 5:
+            x = np.where(rng.random(shape) < 0.4, 0.0, np.rint(2.0 * x))
+        top = min(self.largest, p.largest)
+        return np.clip(round_to(p, x), -top, top)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -69,9 +69,11 @@ def available(device: str) -> str:
 
 def to_tensor(array: npt.NDArray[Any], precision: Precision, device: str) -> Tensor:
     """The one place where numbers become tensors; exact, since they were born in the dtype."""
+    shape = np.shape(array)  # ascontiguousarray makes a row of a single number
     if np.issubdtype(array.dtype, np.integer):
-        return torch.from_numpy(np.ascontiguousarray(array, np.int64)).to(device)
-    return torch.from_numpy(np.ascontiguousarray(array, np.float64)).to(device=device, dtype=DTYPES[precision.name])
+        return torch.from_numpy(np.ascontiguousarray(array, np.int64).reshape(shape)).to(device)
+    numbers = torch.from_numpy(np.ascontiguousarray(array, np.float64).reshape(shape))
+    return numbers.to(device=device, dtype=DTYPES[precision.name])
 
 
 def to_array(tensor: Tensor) -> Array:
@@ -208,7 +210,7 @@ def settled(subject: Subject) -> Subject:
     return replace(subject, fixed="none" if seen.shape == (three.rows(subject.contract),) else "reduced")
 
 
-# -- what is asked beside values: form, derivatives, errors --------------------------------------------------------------
+# -- what is asked beside values: form, derivatives, errors ------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,7 +245,8 @@ def form_of(
             grads = torch.autograd.grad(result.sum(), wanted, allow_unused=True) if wanted else ()
     except Exception as error:
         return Form(raised=Raised(type=type(error).__name__, message=str(error)))
-    found = {n: g for n, g in zip(leaves, grads, strict=False) if g is not None}
+    reached: list[tuple[str, Tensor | None]] = list(zip(leaves, grads, strict=False))
+    found = {n: g for n, g in reached if g is not None}
     return Form(
         dtype=str(result.dtype).removeprefix("torch."),
         shape=tuple(result.shape),
@@ -272,7 +275,8 @@ def differentiate(subject: Subject, batch: Batch, mode: str, leaves: tuple[str, 
     inputs = tuple(tensors.pop(n).requires_grad_() for n in leaves)
 
     def loss(*values: Tensor) -> Tensor:
-        result: Tensor = subject.call({**tensors, **dict(zip(leaves, values, strict=True))}, batch.parameters, batch.reduction)
+        given = {**tensors, **dict(zip(leaves, values, strict=True))}
+        result: Tensor = subject.call(given, batch.parameters, batch.reduction)
         return result
 
     try:
@@ -291,7 +295,11 @@ def differentiate(subject: Subject, batch: Batch, mode: str, leaves: tuple[str, 
 
 
 def sibling(
-    build: Callable[[Any], Callable[..., Any]], args: Mapping[str, npt.NDArray[Any]], real: tuple[str, ...], batch: Batch
+    build: Callable[[Any], Callable[..., Any]],
+    args: Mapping[str, npt.NDArray[Any]],
+    real: tuple[str, ...],
+    parameters: Mapping[str, Any],
+    batch: Batch,
 ) -> Array | Raised:
     """The unreduced value of another loss built from torch, at arguments of its own."""
     tensors = {
@@ -300,9 +308,13 @@ def sibling(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return to_array(build(torch)(**tensors))
+            return to_array(build(torch)(**tensors, **parameters))
     except Exception as error:
         return Raised(type=type(error).__name__, message=str(error))
+
+
+class NotOfferedError(TypeError):
+    """A call with something that the callable does not have."""
 
 
 def named(subject: Subject) -> Callable[..., Any]:
@@ -311,6 +323,9 @@ def named(subject: Subject) -> Callable[..., Any]:
 
     def loss(*tensors: Any, **keywords: Any) -> Any:
         given = dict(zip(order, tensors, strict=False)) | {n: keywords.pop(n) for n in order if n in keywords}
+        missing = [n for n in (*given, *keywords) if n in subject.not_offered]
+        if missing:
+            raise NotOfferedError(", ".join(missing))
         reduction = keywords.pop("reduction", "mean" if "mean" in subject.contract.reductions else "sum")
         return subject.call(given, keywords, reduction)
 

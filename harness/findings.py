@@ -102,9 +102,9 @@ def reproduction(subject: Subject, batch: Batch, output: str, want: float) -> st
     lines.append(f"loss = {call_text(subject, batch)}")
     if output in batch.args:
         lines.append("loss.sum().backward()")
-        lines.append(f"print({output}.grad)  # truth {want!r}")
+        lines.append(f"print({output}.grad.tolist())  # truth {want!r}")
     else:
-        lines.append(f"print(loss)  # truth {want!r}")
+        lines.append(f"print(loss.tolist())  # truth {want!r}")
     return "\n".join(lines)
 
 

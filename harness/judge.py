@@ -238,6 +238,7 @@ def judge(
         with np.errstate(all="ignore"):
             few = constant * (batch.precision.u * np.abs(want.exact) + batch.precision.smallest_subnormal)
             suspect = ~(error <= few + own * np.abs(want.exact)) | ((array == 0.0) & (want.exact != 0.0) & (error > 0))
+            suspect |= np.isinf(want.exact) & (error > 0)  # the bound of an infinite truth is infinite
         grade = np.zeros(error.shape, np.int8)
         range_ = np.zeros(error.shape, np.int8)
         excuse = np.zeros(error.shape, np.int16)

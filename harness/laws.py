@@ -124,19 +124,26 @@ def permuted(
     *,
     index: str | None = None,
     per_class: tuple[str, ...] = (),
+    ignored: str = "ignore_index",
     name: str = "order of classes does not matter",
 ) -> Law:
-    """Reversing the last axis of ``arguments`` (and of shared ``per_class`` vectors) and renaming class indices."""
+    """Reversing the last axis of ``arguments`` (and of shared ``per_class`` vectors) and renaming class indices.
+
+    Where ``ignored`` names a class, no other class may take that name.
+    """
 
     def move(at: Points) -> Moved:
         moved = dict(at.args)
+        applies = everywhere(at)
         width = np.shape(at[arguments[0]])[-1]
         for argument in (*arguments, *per_class):
             if argument in moved:
                 moved[argument] = np.flip(np.asarray(moved[argument]), axis=-1).copy()
         if index is not None and np.ndim(moved[index]) == 1:
             t = moved[index]
-            moved[index] = np.where((t >= 0) & (t < width), width - 1 - t, t)
-        return Moved(args=moved, parameters=at.parameters, applies=everywhere(at))
+            counts = t != at.parameters.get(ignored, -100)
+            moved[index] = np.where((t >= 0) & (t < width) & counts, width - 1 - t, t)
+            applies = applies & (counts == (moved[index] != at.parameters.get(ignored, -100)))
+        return Moved(args=moved, parameters=at.parameters, applies=applies)
 
     return Law(name=name, move=move)

@@ -59,6 +59,7 @@ class _Session:
         self.done: Counter[str] = Counter()
         self.expected: Counter[str] = Counter()
         self.findings = 0
+        self.collected: list[str] = []
         self.started = time.monotonic()
 
     def devices(self) -> tuple[str, ...]:
@@ -82,6 +83,7 @@ class _Session:
             from harness.ulp import PRECISIONS
 
             torch.set_num_threads(1)
+            self.effort()
             try:
                 self.subjects = self._subjects()
                 dtypes = checked(self.config.getoption("--dtype") or None, list(PRECISIONS), "--dtype")
@@ -121,21 +123,26 @@ class _Session:
 
     # -- the controller writes ----------------------------------------------------------------------------------------
 
-    def begin(self, planned: list[Any]) -> None:
+    def begin(self, planned: list[str]) -> None:
+        """Write the header; ``planned`` names the Subject of every planned trial."""
         from harness.plan import not_run
         from harness.run import declarations, header
 
         given = self.config.getoption("--records")
-        self.path = Path(given) if given else DEFAULT_RECORDS
+        path = Path(given) if given else DEFAULT_RECORDS
         strict = not self.config.getoption("--no-strict")
         first = header(self.effort(), strict=strict, devices=self.devices(), planned=len(planned))
-        records.write(self.path, [first, *declarations(self.subjects), *not_run(self.devices())])
-        self.expected = Counter(t.subject.name for t in planned)
+        records.write(path, [first, *declarations(self.subjects), *not_run(self.devices())])
+        self.path = path
+        self.expected = Counter(planned)
 
     def append(self, lines: list[str]) -> list[records.Trial]:
         """Write lines as they arrive, so that nothing measured is lost with a worker or an interrupt."""
         if self.path is None:
-            return []
+            inside = [i[i.index("[") + 1 : i.rindex("]")] for i in self.collected if "[" in i]
+            subjects = {_ascii(t.id): t.subject.name for t in self.everything()}
+            self.begin([subjects[i] for i in inside if i in subjects])
+        assert self.path is not None
         with self.path.open("a") as file:
             file.writelines(line + "\n" for line in lines)
         decoded = [records.decode(line) for line in lines]
@@ -203,7 +210,7 @@ def failure_text(record: records.Trial) -> str:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     session = config.stash[OPTIONS]
-    planned = [p["trial"] for item in items if "trial" in (p := getattr(getattr(item, "callspec", None), "params", {}))]
+    planned = [p["trial"].subject.name for item in items if "trial" in (p := getattr(getattr(item, "callspec", None), "params", {}))]
     if planned and not session.worker and not config.option.collectonly:
         session.begin(planned)
 
@@ -215,14 +222,8 @@ class _Distributed:
         self.config = config
 
     def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
-        """The controller collects nothing itself: it plans from the ids of the first worker that has collected."""
-        session = self.config.stash[OPTIONS]
-        if session.path is not None:
-            return
-        inside = {i[i.index("[") + 1 : i.rindex("]")] for i in ids if "[" in i}
-        planned = [t for t in session.everything() if _ascii(t.id) in inside]
-        if planned:
-            session.begin(planned)
+        """The controller collects nothing itself: it knows the ids of the workers."""
+        self.config.stash[OPTIONS].collected = ids
 
 
 def _ascii(test_id: str) -> str:

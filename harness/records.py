@@ -144,6 +144,8 @@ class OutputTally(msgspec.Struct, frozen=True, kw_only=True):
     worst: Case | None = None
     worst_got: str = ""
     worst_want: str = ""
+    worst_reproduction: str = ""
+    """Python lines that print it."""
     curve: Curve | None = None
 
 
@@ -185,6 +187,8 @@ class Declaration(Record, frozen=True, kw_only=True):
 
     subject: str
     contract: str
+    origin: str
+    """``torch`` for a builtin, else ``user``."""
     summary: str
     formula: str
     sources: list[str]
@@ -250,6 +254,6 @@ def read(path: Path) -> Iterator[Line]:
         yield line
 
 
-def schema() -> dict[str, Any]:
-    """JSON Schema of one line."""
-    return msgspec.json.schema(Line)
+def schema_text() -> str:
+    """JSON Schema of one line, as it stands in docs/records.schema.json."""
+    return msgspec.json.format(msgspec.json.encode(msgspec.json.schema(Line)), indent=2).decode() + "\n"

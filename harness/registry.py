@@ -37,7 +37,8 @@ def contract(name: str) -> Contract:
         if name in (candidate.name, candidate.module) and name:
             return candidate
     names = [*catalogue, *(c.module for c in catalogue.values() if c.module)]
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
+    spelled = {n.lower(): n for n in names}
+    near = [spelled[n] for n in difflib.get_close_matches(name.lower(), spelled, n=3, cutoff=0.4)]
     hint = f"; nearest: {', '.join(near)}" if near else ""
     raise UnknownNameError(f"contract {name!r}: expected one of the {len(catalogue)} that `lossproof list` shows{hint}")
 

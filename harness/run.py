@@ -117,6 +117,7 @@ def _declaration(subject: Subject) -> records.Declaration:
     return records.Declaration(
         subject=subject.name,
         contract=contract.name,
+        origin=subject.origin,
         summary=contract.summary,
         formula=contract.formula,
         sources=list(contract.sources),

@@ -6,6 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+import numpy as np
+import numpy.typing as npt
+
+from harness.ulp import Array, Precision, round_to
+
 Wanted = Literal["formula", "finite", "0", "+inf", "-inf", "nan", "outside"]
 
 SPECIAL_VALUES = (
@@ -22,6 +27,38 @@ SPECIAL_VALUES = (
     "nan",
 )
 """Names of the special values of a dtype: zeros, smallest subnormals, smallest normals, largest, infinities, nan."""
+
+
+def special_value(name: str, precision: Precision) -> float:
+    """The number that a name of SPECIAL_VALUES stands for in a dtype."""
+    if name == "nan":
+        return float("nan")
+    sizes = {
+        "0": 0.0,
+        "subnormal": precision.smallest_subnormal,
+        "normal": precision.smallest_normal,
+        "largest": precision.largest,
+        "inf": float("inf"),
+    }
+    if (name[:1] not in ("+", "-") and name != "inf") or name.lstrip("+-") not in sizes:
+        raise ValueError(f"special value: expected one of {SPECIAL_VALUES}, got {name!r}")
+    return -sizes[name[1:]] if name.startswith("-") else sizes[name.lstrip("+")]
+
+
+def resolved(values: Any, precision: Precision) -> Any:
+    """Nested lists with names of SPECIAL_VALUES replaced by the numbers of the dtype."""
+    if isinstance(values, (list, tuple)):
+        return [resolved(v, precision) for v in values]
+    return special_value(values, precision) if isinstance(values, str) else values
+
+
+def numbers(values: Any, precision: Precision, *, integral: bool, rounded: bool = True) -> npt.NDArray[Any]:
+    """The array that a row of a table stands for, in the numbers of the dtype or, not ``rounded``, as written."""
+    nested = resolved(values, precision)
+    if integral:
+        return np.array(nested, np.int64)
+    exact: Array = np.array(nested, np.float64)
+    return round_to(precision, exact) if rounded else exact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +90,16 @@ class Special:
 
 
 def table(
-    argument: str, others: Mapping[str, Any], results: Mapping[str, Wanted | tuple[str, str]]
+    argument: str,
+    others: Mapping[str, Any],
+    results: Mapping[str, Wanted | tuple[str, str]],
+    *,
+    rest: tuple[float, ...] = (),
 ) -> tuple[Special, ...]:
     """A row for every special value of one scalar argument, the other arguments held at ``others``.
 
-    ``results`` maps names of SPECIAL_VALUES to what the loss must be; a missing finite one follows the formula.
+    A vector begins with the special value and goes on with ``rest``. ``results`` maps names of SPECIAL_VALUES to what
+    the loss must be; a missing finite one follows the formula.
     """
     rows = []
     for value in SPECIAL_VALUES:
@@ -67,8 +109,12 @@ def table(
             raise ValueError(f"special values of {argument}: expected a result for {value}, got none")
         rows.append(
             Special(
-                condition=f"{argument}={value}" + "".join(f", {k}={_text(v)}" for k, v in others.items()),
-                args={argument: [value], **{k: v if isinstance(v, list) else [v] for k, v in others.items()}},
+                condition=f"{argument}={_text([value, *rest]) if rest else value}"
+                + "".join(f", {k}={_text(v)}" for k, v in others.items()),
+                args={
+                    argument: [[value, *rest] if rest else value],
+                    **{k: v if isinstance(v, list) else [v] for k, v in others.items()},
+                },
                 want=want,
                 reason=reason,
                 covers=((argument, value),),
@@ -78,7 +124,7 @@ def table(
 
 
 def _text(value: Any) -> str:
-    return str(value).replace(" ", "")
+    return str(value).replace(" ", "").replace("'", "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -412,8 +412,14 @@ class _Survey:
             worst=None if t.worst is None or self._is_shared(t.worst[0], t.output) else t.worst[0].record(),
             worst_got="" if t.worst is None else to_hex(t.worst[1]),
             worst_want="" if t.worst is None else to_hex(t.worst[2]),
+            worst_reproduction=self._reproduction(t),
             curve=self._curve(t),
         )
+
+    def _reproduction(self, t: Tally) -> str:
+        if t.worst is None or self._is_shared(t.worst[0], t.output):
+            return ""
+        return text.reproduction(self.subject, t.worst[0], t.output, t.worst[2])
 
     def _curve(self, t: Tally) -> records.Curve:
         arg = self.contract.args[0]

@@ -29,12 +29,18 @@ def binary_cross_entropy_with_logits(
         label_slope = np.where((p < 1.0) & (x < 0.0), p * down - up, product(p - 1.0, down) - x)
         at_saturation = w * (np.abs(1.0 - y) + np.maximum(p, 1.0) * np.abs(y))
         underflow = np.minimum(1.0 + w * (1.0 + p), FINITE)
+        # As torch writes it: (1 - y) x + (1 + (p - 1) y) softplus(-x), then the weight; p softplus(-x) - softplus(x).
+        largest = np.maximum(np.abs(1.0 + (p - 1.0) * y) * down, np.maximum(np.abs((1.0 - y) * x), negative + positive))
+        of_value = None if weight is None and pos_weight is None else (largest, largest)
+        largest = np.maximum(p * down, np.abs(label_slope))
+        of_label = None if weight is None and pos_weight is None else (largest, largest)
         return Truth(
             value=output(
                 w * (negative + positive),
                 reference=w * (np.abs(negative) + np.abs(positive)),
                 absolute=at_saturation * (1.0 + np.abs(x)),
                 underflow=underflow,
+                partial=of_value,
             ),
             gradients={
                 "input": output(
@@ -48,6 +54,7 @@ def binary_cross_entropy_with_logits(
                     reference=w * (p * down + up),
                     absolute=w * (1.0 + p) * (1.0 + np.abs(x)),
                     underflow=underflow,
+                    partial=of_label,
                 ),
             },
         )
@@ -56,8 +63,9 @@ def binary_cross_entropy_with_logits(
 def binary_cross_entropy(input: Array, target: Array, *, weight: Array | None = None) -> Truth:
     """-weight * [y log(x) + (1 - y) log(1 - x)], x a probability. Source: torch.nn.BCELoss, without its clamp.
 
-    Both terms are non-negative. The gradient is (x - y) / (x (1 - x)), which for a hard y is -1 / x or 1 / (1 - x); the
-    target gradient log((1 - x) / x) is taken as log1p((1 - 2 x) / x) near 1/2, where 1 - 2 x is exact.
+    Both terms are non-negative; a term whose coefficient is zero is left out, and so is a row of weight zero. The
+    gradient is (x - y) / (x (1 - x)), which for a hard y is -1 / x or 1 / (1 - x); the target gradient log((1 - x) / x)
+    is taken as log1p((1 - 2 x) / x) near 1/2, where 1 - 2 x is exact.
     """
     w = np.ones_like(input) if weight is None else weight
     x, y = input + 0.0, target  # + 0.0: x = -0 is 0
@@ -65,16 +73,22 @@ def binary_cross_entropy(input: Array, target: Array, *, weight: Array | None = 
         falling, rising = product(y, -np.log(x)), product(1.0 - y, -np.log1p(-x))
         rest = 1.0 - x
         numerator = np.where(y == 1.0, -1.0, np.where(y == 0.0, 1.0, x - y))
-        slope = multiply(w, numerator, over=np.where(y == 1.0, x, np.where(y == 0.0, rest, x * rest)))
+        divisor = np.where(y == 1.0, x, np.where(y == 0.0, rest, x * rest))
+        slope, quotient = multiply(w, numerator, over=divisor), np.abs(numerator / divisor)
         odds = np.where(np.abs(x - 0.5) <= 0.25, np.log1p((1.0 - 2.0 * x) / x), np.log1p(-x) - np.log(x))
-        value, heft = w * (falling + rising), np.abs(w)
-        scale = heft * (np.abs(falling) + np.abs(rising))
+        value, heft = product(w, falling + rising), np.abs(w)
+        scale = product(heft, np.abs(falling) + np.abs(rising))
         terms = product(np.abs(y), 1.0 / x) + product(np.abs(1.0 - y), 1.0 / rest)
         return Truth(
             value=output(value, reference=scale, absolute=heft + scale, underflow=1.0 + heft),
             gradients={
-                "input": output(slope, absolute=heft * terms, underflow=1.0 + heft),
-                "target": output(w * odds, absolute=heft * (1.0 + np.abs(odds)), underflow=1.0 + heft),
+                "input": output(
+                    np.where(w == 0.0, 0.0, slope),
+                    absolute=product(heft, terms),
+                    underflow=1.0 + heft,
+                    partial=None if weight is None else (quotient, quotient),
+                ),
+                "target": output(product(w, odds), absolute=product(heft, 1.0 + np.abs(odds)), underflow=1.0 + heft),
             },
         )
 
@@ -155,9 +169,11 @@ def margin_ranking_loss(input1: Array, input2: Array, target: Array, *, margin: 
     y = target
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         d, s = difference(input1, input2)
-        one, two = input1 / s, input2 / s
-        kept = d - one
-        lost = np.where(np.isfinite(d), (one - (d - kept)) - (two + kept), 0.0)
+        # At a quarter where a part of the sum could leave float64.
+        q = np.where(np.maximum(np.abs(input1), np.abs(input2)) > 1e300, 0.25, 1.0)
+        whole, one, two = d * q, input1 / s * q, input2 / s * q
+        kept = whole - one
+        lost = np.where(np.isfinite(d), ((one - (whole - kept)) - (two + kept)) / q, 0.0)
         gap = ((margin / s - y * d) - y * lost) * s
         on = np.where(np.isnan(gap), np.nan, np.where(gap > 0.0, 1.0, 0.0))
         tie = gap == 0.0
@@ -178,7 +194,7 @@ def margin_ranking_loss(input1: Array, input2: Array, target: Array, *, margin: 
                 reference=np.where(gap > 0.0, reach, 0.0),
                 absolute=abs(margin) + np.abs(y) * size,
                 underflow=1.0 + np.abs(y),
-                partial=(np.abs(d), np.abs(d)),
+                partial=(np.zeros_like(d), np.abs(d)),
             ),
             gradients={
                 "input1": output(first, absolute=np.abs(y), interval=first_ends),

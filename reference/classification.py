@@ -18,12 +18,11 @@ def class_coefficients(
     """a with loss = sum over c of a_c * (logsumexp(x) - x_c), shape (R, C); zero in ignored rows."""
     w = np.ones(classes) if weight is None else weight
     if np.ndim(target) == 2:
-        return w * (target * (1.0 - label_smoothing) + label_smoothing / classes)
+        return product(target * (1.0 - label_smoothing) + label_smoothing / classes, w)
     kept = target != ignore_index
     one_hot = np.zeros((len(target), classes))
     one_hot[np.flatnonzero(kept), target[kept].astype(np.int64)] = 1.0
-    a: Array = w * (one_hot * (1.0 - label_smoothing) + label_smoothing / classes) * kept[:, None]
-    return a
+    return product((one_hot * (1.0 - label_smoothing) + label_smoothing / classes) * kept[:, None], w)
 
 
 def sum_of_others(a: Array) -> Array:
@@ -41,6 +40,23 @@ def times_gap(coefficient: Array, input: Array, gap: Array) -> Array:
         half = 0.5 * input.max(axis=-1, keepdims=True) - 0.5 * input
         terms = np.where(np.isinf(gap), 2.0 * product(coefficient, half), terms)
     return terms
+
+
+def _largest_partial(
+    log_p: Array, a: Array, target: Array | Indices, weight: Array | None, label_smoothing: float
+) -> Array:
+    """The largest of -log p_c, of its product with the weight, and of their sums, before targets and smoothing shrink it.
+
+    ``log_p`` is -log p_c, 0 for the classes that are masked.
+    """
+    part = log_p * (1.0 if weight is None else np.maximum(weight, 1.0))
+    if np.ndim(target) == 2:
+        largest: Array = part.max(axis=-1)
+    elif label_smoothing:
+        largest = part.sum(axis=-1) * (a != 0.0).any(axis=-1)
+    else:
+        largest = np.where(a == 0.0, 0.0, part).max(axis=-1)
+    return largest
 
 
 def cross_entropy(
@@ -69,17 +85,21 @@ def cross_entropy(
         finite = np.where(np.isfinite(input), np.abs(input), 0.0).max(axis=-1)
         distance = np.abs(gaps).sum(axis=-1)
         terms = distance + product(total, s.log_sum)
+        log_p = np.where(np.isneginf(input), 0.0, s.gap + s.log_sum[:, None])
         partial = None
         if weight is not None or label_smoothing or np.ndim(target) == 2:
-            # The log-probability of a class may leave the range where its product with a does not.
-            largest = np.where(a == 0.0, 0.0, s.gap + s.log_sum[:, None]).max(axis=-1)
-            partial = (largest, largest)
+            largest = _largest_partial(log_p, a, target, weight, label_smoothing)
+            partial = (np.zeros_like(largest), largest)
+        products = total
+        if np.ndim(target) == 2 and weight is not None:
+            # A probability of the target may carry its product with log p below the range before the weight comes to it.
+            products = total + np.abs(weight).sum()
         of_value = output(
             value,
             reference=np.minimum(terms + distance + product(total, s.spread), LARGEST),
             accumulation=terms,
             absolute=total * (1.0 + finite),
-            underflow=1.0 + total,
+            underflow=1.0 + products,
             partial=partial,
         )
         pull, push = product(sum_of_others(a), s.probability), product(a, s.complement)
@@ -98,13 +118,14 @@ def cross_entropy(
         if np.ndim(target) == 2:
             w = (1.0 - label_smoothing) * (np.ones_like(input) if weight is None else weight + np.zeros_like(input))
             gap, log_sum = times_gap(w, input, s.gap), product(w, s.log_sum[:, None])
+            largest = log_p * (1.0 if weight is None else np.maximum(weight, 1.0))
             gradients["target"] = output(
                 gap + log_sum,
                 reference=np.minimum(2.0 * gap + log_sum + product(w, spread), LARGEST),
                 accumulation=gap + log_sum,
                 absolute=w * (1.0 + finite[:, None]),
                 underflow=1.0 + w,
-                partial=(s.gap + s.log_sum[:, None], s.gap + s.log_sum[:, None]),
+                partial=(np.zeros_like(largest), largest),
             )
     return Truth(value=of_value, gradients=gradients)
 

@@ -39,13 +39,16 @@ def _plus(a: Output, constant: float) -> Output:
 
 def _minus(a: Output, b: Output) -> Output:
     (a_low, a_high), (b_low, b_high) = _ends(a), _ends(b)
+    low, high = a_low - b_high, a_high - b_low
+    # Where both are numbers, an end that is nan is the difference of two infinite ends.
+    known = ~(np.isnan(a.exact) | np.isnan(b.exact))
     return Output(
         exact=a.exact - b.exact,
         reference=a.reference + b.reference,
         accumulation=a.accumulation + b.accumulation,
         underflow=np.minimum(a.underflow + b.underflow, LARGEST),
         absolute=a.absolute + b.absolute,
-        interval=(a_low - b_high, a_high - b_low),
+        interval=(np.where(known & np.isnan(low), -np.inf, low), np.where(known & np.isnan(high), np.inf, high)),
         partial=None
         if a.partial is None or b.partial is None
         else (np.minimum(a.partial[0], b.partial[0]), np.maximum(a.partial[1], b.partial[1])),
@@ -68,6 +71,8 @@ def _select(choice: Mask, a: Output, b: Output) -> Output:
 
 def _hull(tie: Mask, a: Output, b: Output) -> Output:
     """``a``, at ties with everything between ``a`` and ``b`` admissible."""
+    if not tie.any():
+        return a
     (a_low, a_high), (b_low, b_high) = _ends(a), _ends(b)
     low = np.where(tie, np.minimum(a_low, b_low), a_low)
     high = np.where(tie, np.maximum(a_high, b_high), a_high)
@@ -76,7 +81,7 @@ def _hull(tie: Mask, a: Output, b: Output) -> Output:
 
 def _still(a: Output) -> Output:
     """The zero function."""
-    zero = np.zeros_like(a.exact)
+    zero = np.zeros(())
     return replace(a, exact=zero, reference=zero, accumulation=zero, underflow=zero, interval=None)
 
 
@@ -87,12 +92,13 @@ def _tie(gap: Output) -> Mask:
 
 def _hinge(gap: Output, gradients: Mapping[str, Output]) -> Truth:
     """max(gap, 0) and its gradients, from those of the gap; nan stays."""
-    tie, positive = _tie(gap)[:, None], ~(gap.exact <= 0.0)[:, None]
+    tie, positive, known = _tie(gap)[:, None], ~(gap.exact <= 0.0)[:, None], np.where(np.isnan(gap.exact), np.nan, 0.0)
     hinged = {}
     for name, gradient in gradients.items():
-        live = replace(gradient, exact=np.where(np.isnan(gap.exact)[:, None], np.nan, gradient.exact))
+        live = replace(gradient, exact=gradient.exact + known[:, None])
         still = _still(live)
-        hinged[name] = _hull(tie, _select(positive, live, still), _select(positive, still, live))
+        dropped = _select(positive, still, live) if tie.any() else still
+        hinged[name] = _hull(tie, _select(positive, live, still), dropped)
     return Truth(value=replace(gap, exact=np.maximum(gap.exact, 0.0), interval=None), gradients=hinged)
 
 
@@ -201,9 +207,10 @@ def _cosine(x1: Array, x2: Array, eps: float | None) -> _Cosine:
     return _Cosine(cosine, _from_one(x, y, 1.0, cosine), _from_one(x, y, -1.0, cosine), gradients)
 
 
-def cosine_similarity(x1: Array, x2: Array, *, eps: float = 1e-8) -> Truth:
+def cosine_similarity(x1: Array, x2: Array, *, dim: int = 1, eps: float = 1e-8) -> Truth:
     """x1 . x2 / (max(norm(x1), eps) max(norm(x2), eps)). Source: torch.nn.functional.cosine_similarity.
 
+    ``dim`` is the axis of the entries, here always the last.
     torch.nn.CosineSimilarity documents max(norm(x1) norm(x2), eps) instead; the two differ where a norm is below eps.
     Where a norm is eps both formulas of the gradient hold, and all between.
     """
@@ -381,9 +388,12 @@ def _pairwise(x: Array, y: Array, p: float, eps: float) -> _Measure:
     return _Measure(value, np.frexp(m)[1] + shift, (slope, _times(slope, -1.0)))
 
 
-def pairwise_distance(x1: Array, x2: Array, *, p: float = 2.0, eps: float = 1e-6) -> Truth:
+def pairwise_distance(
+    x1: Array, x2: Array, *, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
+) -> Truth:
     """norm_p(x1 - x2 + eps), eps added to every entry; p is any real but 0, or inf. Source: torch.nn.PairwiseDistance.
 
+    One value a row, whether or not ``keepdim`` gives it an axis of its own.
     At an entry of 0 (p <= 1), between ties (infinite p) and where the norm is 0, the gradient is an interval.
     """
     with np.errstate(all="ignore"):
@@ -420,28 +430,30 @@ def _triplet(
     The embeddings, and with them the gradients, are in units of 2**(shift / 2).
     """
     near, far = measure(anchor, positive), measure(anchor, negative)
-    still, gap = _still(far.gradients[0]), _apart(near, far)
+    gap = _apart(near, far)
     gradients = {
         "anchor": _minus(near.gradients[0], far.gradients[0]),
-        "positive": _minus(near.gradients[1], still),
-        "negative": _minus(still, far.gradients[1]),
+        "positive": near.gradients[1],
+        "negative": _times(far.gradients[1], -1.0),
     }
     if swap:
         other = measure(positive, negative)
         swapped = {
-            "anchor": _minus(near.gradients[0], still),
+            "anchor": near.gradients[0],
             "positive": _minus(near.gradients[1], other.gradients[0]),
-            "negative": _minus(still, other.gradients[1]),
+            "negative": _times(other.gradients[1], -1.0),
         }
         closer = _apart(other, far)
         choice, tie = ~(closer.exact >= 0.0), _tie(closer)[:, None]
         gap = _select(choice, _apart(near, other), gap)
         for name, plain in gradients.items():
-            chosen, dropped = (_select(c[:, None], swapped[name], plain) for c in (choice, ~choice))
+            chosen = _select(choice[:, None], swapped[name], plain)
+            dropped = _select(choice[:, None], plain, swapped[name]) if tie.any() else chosen
             gradients[name] = _hull(tie, chosen, dropped)
     gap = _plus(_scaled(gap, shift), margin)
-    slopes = {name: _scaled(gradient, shift[:, None] // 2) for name, gradient in gradients.items()}
-    return _hinge(replace(gap, absolute=gap.absolute + abs(margin)), slopes if shift.any() else gradients)
+    if shift.any():
+        gradients = {name: _scaled(gradient, shift[:, None] // 2) for name, gradient in gradients.items()}
+    return _hinge(replace(gap, absolute=gap.absolute + abs(margin)), gradients)
 
 
 def triplet_margin_loss(

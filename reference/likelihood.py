@@ -58,7 +58,10 @@ def _log_rate(x: Array, t: Array, full: bool) -> Truth:
     scale = true_rate + np.abs(pull / s)
     absolute = true_rate + size * (1.0 + np.abs(x))
     slope_scale = np.minimum(true_rate + size, FINITE)
-    gradients = {"input": output((rate - t * s) / s, reference=slope_scale, absolute=slope_scale)}
+    none, grown = np.zeros_like(x), np.exp(x)
+    parts = np.fmax(grown, np.abs(t * x))
+    slope_x = output((rate - t * s) / s, reference=slope_scale, absolute=slope_scale, partial=(none, grown))
+    gradients = {"input": slope_x}
     slope, slope_scale = -x, np.abs(x)
     if full:
         above = t > 1.0
@@ -75,11 +78,13 @@ def _log_rate(x: Array, t: Array, full: bool) -> Truth:
         spread = np.where(near, u * (np.abs(r) + 2.0**-24 * log_t * log_t), true_rate + u * (1.0 + np.abs(d)))
         scale = np.where(above, np.abs(value) + spread + stirling, scale)
         absolute = absolute + np.where(above, u * (1.0 + log_t), 0.0)
+        parts = np.where(above, np.fmax(parts, u * log_t), parts)
         slope = np.where(above, 0.5 / u - d, slope)
         slope_scale = np.where(above, np.abs(d) + 0.5 + 0.5 / u, slope_scale)
     gradients["target"] = output(slope, reference=slope_scale, absolute=1.0 + np.abs(x) + slope_scale)
     scale = np.minimum(scale, FINITE)
-    return Truth(value=output(value, reference=scale, absolute=absolute, underflow=1.0 + size), gradients=gradients)
+    out = output(value, reference=scale, absolute=absolute, underflow=1.0 + size, partial=(none, parts))
+    return Truth(value=out, gradients=gradients)
 
 
 def _rate(x: Array, t: Array, full: bool, eps: float) -> Truth:
@@ -98,6 +103,7 @@ def _rate(x: Array, t: Array, full: bool, eps: float) -> Truth:
     slope_x = np.where(np.isinf(z) | (z == 0.0), 1.0 - quotient, away / z)
     reach = np.where(z == 0.0, 1.0 + quotient, (np.abs(x - t) + eps) / np.abs(z))
     slope, slope_scale, constant = -log_z, np.abs(log_z), np.zeros_like(log_z)
+    parts = np.fmax(np.abs(x), np.fmax(np.abs(product(t, log_z)), np.abs(x - product(t, log_z))))
     if full:
         above = t > 1.0
         u = np.where(above, t, 1.0)
@@ -117,8 +123,11 @@ def _rate(x: Array, t: Array, full: bool, eps: float) -> Truth:
         slope = np.where(above, 0.5 / u - log_ratio, slope)
         slope_scale = np.where(above, np.abs(log_ratio) + (0.5 + eps) / u, slope_scale)
         constant = np.where(above, log_t, 0.0)
+        parts = np.where(above, np.fmax(parts, u * log_t), parts)
     return Truth(
-        value=output(value, reference=scale, absolute=absolute, underflow=1.0 + size),
+        value=output(
+            value, reference=scale, absolute=absolute, underflow=1.0 + size, partial=(np.zeros_like(parts), parts)
+        ),
         gradients={
             "input": output(slope_x, reference=reach, absolute=1.0 + np.minimum(np.abs(quotient), FINITE)),
             "target": output(slope, reference=slope_scale, absolute=1.0 + np.abs(log_z) + constant),
@@ -145,23 +154,28 @@ def gaussian_nll_loss(input: Array, target: Array, var: Array, *, full: bool = F
         # The factored form where 1 / m can leave float64, else the form whose d**2 / m cannot.
         slope = np.where(m < 1e-290, (0.5 - half) / m, 0.5 / m - 0.5 * g * g)
         inverse = np.minimum(1.0 / m, FINITE)
+        none, flow = np.zeros_like(d), np.minimum(1.0 + inverse, FINITE)
+        # The partial results of 0.5 (log(m) + d d / m), of 0.5 / m * 2 d and of 0.5 / m - 0.5 d d / m / m.
+        parts = np.fmax(square, square / m)
+        parts_d = np.fmax(2.0 * np.abs(d) * s, 0.5 / m)
+        parts_m = np.fmax(np.fmax(parts, square / m / m), 0.5 / m)
         return Truth(
             value=output(
                 (0.5 * log_m + half) + constant,
                 reference=(0.5 * np.abs(log_m) + half) + constant,
                 absolute=0.5 * (1.0 + np.abs(log_m) + (size / m) * size) + constant,
-                underflow=np.minimum(1.0 + inverse, FINITE),
-                partial=(square, square),
+                underflow=flow,
+                partial=(none, parts),
             ),
             gradients={
-                "input": output(g, absolute=size / m, underflow=np.minimum(1.0 + inverse, FINITE)),
-                "target": output(-g, absolute=size / m, underflow=np.minimum(1.0 + inverse, FINITE)),
+                "input": output(g, absolute=size / m, underflow=flow, partial=(none, parts_d)),
+                "target": output(-g, absolute=size / m, underflow=flow, partial=(none, parts_d)),
                 "var": output(
                     slope,
                     reference=np.minimum(0.5 * inverse + 0.5 * g * g, FINITE),
                     absolute=0.5 * (inverse + (size / m) ** 2),
                     underflow=np.minimum(1.0 + inverse + inverse * inverse, FINITE),
-                    partial=(np.minimum(square, half), np.maximum(square, half)),
+                    partial=(none, parts_m),
                 ),
             },
         )

@@ -28,19 +28,31 @@ class Computed(NamedTuple):
     """Error scale of entries rounded to the dtype under test."""
     accumulated: Array
     """Error scale of sums carried in the accumulator."""
+    reach: Array
+    """Bound on the partial sums of all products that a row went through; (R,)."""
 
 
 def given(x: Array) -> Computed:
-    return Computed(x, np.zeros_like(x), np.zeros_like(x))
+    return Computed(x, np.zeros_like(x), np.zeros_like(x), np.zeros(len(x)))
 
 
 def linear(x: Computed, weight: Array, bias: Array | None = None) -> Computed:
     """x @ weight.T + bias. Source: torch.nn.Linear."""
     size = np.abs(weight).T
-    z, accumulated = x.exact @ weight.T, np.abs(x.exact) @ size + x.accumulated @ size
+    z, terms = x.exact @ weight.T, np.abs(x.exact) @ size
+    accumulated = terms + x.accumulated @ size
     if bias is not None:
-        z, accumulated = z + bias, accumulated + np.abs(bias)
-    return Computed(z, x.rounding @ size + np.abs(z), accumulated)
+        z, terms, accumulated = z + bias, terms + np.abs(bias), accumulated + np.abs(bias)
+    reach = np.fmax(x.reach, np.max(terms, axis=1, initial=0.0))
+    return Computed(z, x.rounding @ size + np.abs(z), accumulated, reach)
+
+
+def _widened(output: Output, reach: Array) -> Output:
+    """``output`` with the largest partial sum raised to ``reach``, which broadcasts against it."""
+    high = np.broadcast_to(reach, output.exact.shape)
+    if output.partial is not None:
+        high = np.fmax(high, output.partial[1])
+    return replace(output, partial=(high, high))
 
 
 def _finite(scale: Array) -> Array:
@@ -99,7 +111,16 @@ def _over_logits(
         accumulation=v.accumulation + of_value(accumulated),
         underflow=v.underflow + np.abs(slope.exact).sum(axis=1),
     )
-    return Truth(value=value, gradients=gradients)
+    return Truth(
+        value=_widened(value, z.reach),
+        gradients={name: _widened(g, z.reach[:, None]) for name, g in gradients.items()},
+    )
+
+
+def _reach(slope: Output) -> Array:
+    """The largest partial sum on the way to a row of the gradient in the logits; (R,)."""
+    assert slope.partial is not None
+    return np.max(slope.partial[1], axis=1, initial=0.0)
 
 
 def _full(scale: Array, slope: Output) -> Array:
@@ -110,12 +131,14 @@ def _to_input(slope: Output, weight: Array) -> Output:
     """The gradient in x of a loss of x @ weight.T, from its gradient in that product."""
     size = np.abs(weight)
     entries = np.abs(slope.exact)
+    high = np.fmax(_reach(slope)[:, None], entries @ size)
     return Output(
         exact=slope.exact @ weight,
         reference=(_full(slope.reference, slope) + entries) @ size,
         accumulation=(_full(slope.accumulation, slope) + entries) @ size,
         underflow=_full(slope.underflow, slope) @ size + 1.0,
         absolute=_full(slope.absolute, slope) @ size,
+        partial=(high, high),
     )
 
 
@@ -128,12 +151,15 @@ def _to_weight(slope: Output, x: Computed, upstream: Array) -> Output:
         summed: Array = (weighted * _full(scale, slope)).T @ size
         return summed
 
+    # A row whose logits leave the range spoils the sum over rows.
+    high = np.fmax(np.max(_reach(slope), initial=0.0), entries.T @ size)
     return Output(
         exact=(upstream[:, None] * slope.exact).T @ x.exact,
         reference=carried(slope.reference) + entries.T @ (size + x.rounding),
         accumulation=carried(slope.accumulation) + entries.T @ (size + x.accumulated),
         underflow=carried(slope.underflow) + 1.0,
         absolute=carried(slope.absolute),
+        partial=(high, high),
     )
 
 
@@ -144,12 +170,14 @@ def _to_bias(slope: Output, upstream: Array) -> Output:
         summed: Array = (np.abs(weighted) * _full(scale, slope)).sum(axis=0)
         return summed
 
+    high = np.full(slope.exact.shape[1], np.max(_reach(slope), initial=0.0))
     return Output(
         exact=(weighted * slope.exact).sum(axis=0),
         reference=carried(slope.reference),
         accumulation=carried(slope.accumulation) + carried(np.abs(slope.exact)),
         underflow=carried(slope.underflow) + 1.0,
         absolute=carried(slope.absolute),
+        partial=(high, high),
     )
 
 
@@ -173,8 +201,9 @@ def linear_cross_entropy(
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         a = class_coefficients(target, len(linear_weight), weight, ignored, label_smoothing)
         # What an ignored row holds must not reach the products that all rows share.
-        x = given(np.where((a == 0.0).all(axis=1, keepdims=True), 0.0, input))
-        z = linear(x, linear_weight, linear_bias)
+        ignored_rows = (a == 0.0).all(axis=1, keepdims=True)
+        x = given(np.where(ignored_rows, 0.0, input))
+        z = linear(x, linear_weight, linear_bias)._replace(reach=linear(given(input), linear_weight, linear_bias).reach)
         truth = _over_logits(z, target, weight=weight, ignore_index=ignored, label_smoothing=label_smoothing)
         slope = truth.gradients["input"]
         gradients = {
@@ -195,12 +224,16 @@ def _plus(base: Output, rows: Indices, part: Output) -> Output:
         result[rows] += theirs
         return result
 
+    assert base.partial is not None and part.partial is not None
+    high = np.array(base.partial[1])
+    high[rows] = np.fmax(high[rows], part.partial[1])
     return Output(
         exact=added(base.exact, part.exact),
         reference=added(base.reference, part.reference),
         accumulation=added(base.accumulation, part.accumulation),
         underflow=added(base.underflow, part.underflow),
         absolute=added(base.absolute, part.absolute),
+        partial=(high, high),
     )
 
 

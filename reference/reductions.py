@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 import numpy as np
@@ -48,14 +48,18 @@ def class_weighted_mean(arguments: Arguments, shape: tuple[int, ...]) -> Array:
     if np.ndim(target) == 2:
         denominator = float(n)
     else:
-        kept = target[target != arguments.get("ignore_index", -100)].astype(np.int64)
+        ignored = arguments.get("ignore_index")
+        kept = target[target != (-100 if ignored is None else ignored)].astype(np.int64)
         denominator = float(len(kept)) if weight is None else float(np.sum(weight[kept]))
     with np.errstate(divide="ignore"):
         return np.full(n, np.float64(1.0) / denominator)
 
 
-def reduce(truth: Truth, coefficients: Array) -> Truth:
-    """The reduced loss, value of shape (1,), gradients of the shapes they had; scales add up with the coefficients."""
+def reduce(truth: Truth, coefficients: Array, shared: Container[str] = ()) -> Truth:
+    """The reduced loss, value of shape (1,), gradients of the shapes they had; scales add up with the coefficients.
+
+    Gradients of ``shared`` arguments are sums over rows already: the oracle weighs them by ``upstream=coefficients``.
+    """
     size = np.abs(coefficients)
     with np.errstate(invalid="ignore", over="ignore"):
         v = truth.value
@@ -72,7 +76,8 @@ def reduce(truth: Truth, coefficients: Array) -> Truth:
             absolute=summed(v.absolute),
             partial=_sum_partial(v),
         )
-        return Truth(value=value, gradients={name: _scaled(g, coefficients) for name, g in truth.gradients.items()})
+        gradients = {n: g if n in shared else _scaled(g, coefficients) for n, g in truth.gradients.items()}
+        return Truth(value=value, gradients=gradients)
 
 
 def _sum_partial(value: Output) -> tuple[Array, Array]:

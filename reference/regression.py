@@ -43,11 +43,15 @@ def mse_loss(input: Array, target: Array, *, weight: Array | None = None) -> Tru
         value = square if weight is None else multiply(w, d, d, s, s)
         slope = multiply(2.0, w, d, s)
         gradient_scale = 2.0 * size * heft
+        # Partial products exist where a weight follows: d * d, and 2 d, which is exact wherever it is small.
+        double = np.abs(2.0 * d * s)
+        of_value = None if weight is None else (square, square)
+        of_slope = None if weight is None else (np.maximum(double, 1.0), double)
         return Truth(
-            value=output(value, absolute=heft * size * size, underflow=1.0 + heft, partial=(square, square)),
+            value=output(value, absolute=heft * size * size, underflow=1.0 + heft, partial=of_value),
             gradients={
-                "input": output(slope, absolute=gradient_scale, underflow=1.0 + heft),
-                "target": output(-slope, absolute=gradient_scale, underflow=1.0 + heft),
+                "input": output(slope, absolute=gradient_scale, underflow=1.0 + heft, partial=of_slope),
+                "target": output(-slope, absolute=gradient_scale, underflow=1.0 + heft, partial=of_slope),
             },
         )
 
@@ -69,7 +73,7 @@ def l1_loss(input: Array, target: Array, *, weight: Array | None = None) -> Trut
                 gap if weight is None else multiply(w, np.abs(d), s),
                 absolute=heft * size,
                 underflow=1.0 + heft,
-                partial=(gap, gap),
+                partial=(np.zeros_like(gap), gap),
             ),
             gradients={
                 "input": output(slope, absolute=heft, interval=(low, high)),
@@ -105,7 +109,7 @@ def complex_l1_loss(input: Array, target: Array, *, weight: Array | None = None)
         gap = np.ldexp(modulus, exponent) * s
         absolute = np.broadcast_to(heft, slope.shape)
         return Truth(
-            value=output(value, absolute=np.abs(w) * size, underflow=1.0 + np.abs(w), partial=(gap, gap)),
+            value=output(value, absolute=np.abs(w) * size, underflow=1.0 + np.abs(w), partial=(np.zeros_like(gap), gap)),
             gradients={
                 "input": output(slope, absolute=absolute, underflow=1.0 + heft, interval=(low, high)),
                 "target": output(-slope, absolute=absolute, underflow=1.0 + heft, interval=(-high, -low)),
@@ -129,11 +133,10 @@ def smooth_l1_loss(input: Array, target: Array, *, beta: float = 1.0) -> Truth:
         slope = np.where(near, ratio, np.sign(d))
         size = np.abs(input) + np.abs(target)
         saturation = np.minimum(size / beta, 1.0)
-        square, far = d * d, np.abs(d) * s
-        partial = np.where(near, square, far)
+        partial = np.where(near, 0.5 * d * d, np.abs(d) * s)
         underflow = min(1.0 + 1.0 / np.float64(beta), FINITE)
         return Truth(
-            value=output(value, absolute=size * saturation, underflow=underflow, partial=(partial, partial)),
+            value=output(value, absolute=size * saturation, underflow=underflow, partial=(np.zeros_like(d), partial)),
             gradients={
                 "input": output(slope, absolute=saturation),
                 "target": output(-slope, absolute=saturation),
@@ -156,13 +159,13 @@ def huber_loss(input: Array, target: Array, *, delta: float = 1.0, weight: Array
         slope = w * np.where(near, d, np.copysign(delta, d))
         slope = np.where(np.isnan(d), np.nan, slope)
         saturation = np.minimum(size, delta)
-        square = np.where(near, d * d, plain)
+        gap = np.maximum(np.abs(d) * s, plain)
         return Truth(
             value=output(
                 plain if weight is None else multiply(w, left, right, s),
                 absolute=heft * size * saturation,
                 underflow=1.0 + heft,
-                partial=(np.minimum(square, plain), np.maximum(square, plain)),
+                partial=(np.zeros_like(gap), gap),
             ),
             gradients={
                 "input": output(slope, absolute=heft * saturation, underflow=1.0 + heft),

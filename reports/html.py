@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 
 from harness.records import Line, OutputTally, Survey
 from reports import plot, rollup, text
-from reports.load import Report, Section, load
+from reports.load import Report, Section, blame, brief, load
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -40,10 +40,6 @@ def label(survey: Survey) -> str:
     return rollup.Column(survey.device, "eager", survey.dtype).label
 
 
-def output_name(output: str) -> str:
-    return output if output in ("value", "") else f"gradient in {output}"
-
-
 def plates(section: Section) -> list[Plate]:
     """Every curve of a loss, by output."""
     found: dict[str, list[tuple[Survey, OutputTally]]] = {}
@@ -56,13 +52,13 @@ def plates(section: Section) -> list[Plate]:
         top = plot.ceiling(tally.curve for _, tally in pairs if tally.curve)
         figures = []
         for survey, tally in pairs:
-            curve, name = tally.curve, f"{output_name(output)}, {label(survey)}"
+            curve, name = tally.curve, f"{text.output(output)}, {label(survey)}"
             if curve is None:
                 continue
             title = f"{section.subject}: error of the {name} over {curve.argument}, in ulp"
             picture = Markup(plot.svg(curve, survey.dtype, title, top))
             figures.append(Figure(name, tally.badge, picture, tuple(plot.caption(curve, survey.dtype))))
-        result.append(Plate(output_name(output), tuple(figures)))
+        result.append(Plate(text.output(output), tuple(figures)))
     return result
 
 
@@ -116,19 +112,23 @@ def environment() -> Environment:
         "ratio": text.ratio,
         "most": text.most,
         "inputs": text.inputs,
+        "allowance": text.allowance,
         "breakable": breakable,
         "excuses": text.excuses,
         "figure": text.figure,
         "linked": linked,
-        "output_name": output_name,
+        "output_name": text.output,
     }
     made.globals |= {
         "GLYPHS": text.GLYPHS,
         "fails": rollup.fails,
+        "blame": blame,
+        "brief": brief,
         "accuracy": rollup.Accuracy.of,
         "cell_order": cell_order,
         "label": label,
         "plates": plates,
+        "place": text.place,
         "plural": text.plural,
         "reproduction": text.reproduction,
         "shares": shares,

@@ -40,7 +40,7 @@ class Row:
     @property
     def remarks(self) -> list[str]:
         """Reasons and the names of what is excused, each once."""
-        said = [text for trial in self.all() for text in (*trial.excused, trial.reason) if text]
+        said = [text for trial in self.all() for text in (*trial.excused, brief(trial.reason)) if text]
         return list(dict.fromkeys(said))
 
 
@@ -68,7 +68,7 @@ class Group:
 
     @property
     def columns(self) -> list[str]:
-        columns = {Column(trial.device, trial.mode, trial.dtype) for trial, _ in self.seen}
+        columns = {Column.of(trial) for trial, _ in self.seen}
         return [column.label for column in sorted(columns, key=lambda column: column.order)]
 
 
@@ -102,7 +102,7 @@ class Known:
     @property
     def columns(self) -> list[Column]:
         """Where it was seen. A region that merely covers swept points, as ``shares`` tells, is not yet a sighting."""
-        seen = {Column(trial.device, trial.mode, trial.dtype) for trial in self.trials}
+        seen = {Column.of(trial) for trial in self.trials}
         return sorted(seen, key=lambda column: column.order)
 
     @property
@@ -144,6 +144,23 @@ class Section:
         )
 
 
+def blame(section: Section, *, strict: bool) -> tuple[tuple[tuple[Trial, ...], ...], tuple[Group, ...]]:
+    """Why a loss does not pass: failing trials that no finding explains, alike ones together, and the findings."""
+    severities = {"defect", "weakness"} if strict else {"defect"}
+    failing = [trial for trial in section.trials if fails(trial.verdict)]
+    explained = [t for t in failing if t.verdict == "fail" and any(f.severity in severities for f in t.findings)]
+    groups = tuple(found for found in group(explained) if found.severity in severities)
+    alike: dict[tuple[str, str], list[Trial]] = {}
+    for trial in (trial for trial in failing if trial not in explained):
+        alike.setdefault((trial.verdict, brief(trial.reason)), []).append(trial)
+    return tuple(tuple(trials) for trials in alike.values()), groups
+
+
+def brief(reason: str) -> str:
+    """What a reason comes to: the last line, which in a traceback is the exception."""
+    return next((line.strip() for line in reversed(reason.splitlines()) if line.strip()), "")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """One run. Sections in order of contract, then subject."""
@@ -156,6 +173,10 @@ class Report:
     @property
     def tally(self) -> Tally:
         return sum((section.tally for section in self.sections), Tally())
+
+    @property
+    def strict(self) -> bool:
+        return self.run is not None and self.run.strict
 
     @property
     def missing(self) -> int:
@@ -193,7 +214,7 @@ def _tables(trials: Sequence[Trial]) -> tuple[Table, ...]:
     for trial in trials:
         title, label = (trial.check, trial.item) if trial.item else ("", trial.check)
         cells = rows.setdefault(title, {}).setdefault(label, {})
-        column = Column(trial.device, trial.mode, trial.dtype)
+        column = Column.of(trial)
         cells[column] = (*cells.get(column, ()), trial)
     return tuple(
         Table(
@@ -253,7 +274,7 @@ def load(lines: Iterable[Line]) -> Report:
         while anchor in anchors:
             anchor = f"{stem}-{len(anchors)}"
         anchors.add(anchor)
-        part.trials.sort(key=lambda t: (t.check, t.item, Column(t.device, t.mode, t.dtype).order, t.id))
+        part.trials.sort(key=lambda t: (t.check, t.item, Column.of(t).order, t.id))
         part.surveys.sort(key=lambda s: Column(s.device, "eager", s.dtype).order)
         sections.append(
             Section(

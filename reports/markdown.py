@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from harness.records import Line
 from reports import rollup, text
-from reports.load import Cell, Report, load
+from reports.load import Cell, Report, blame, brief, load
 
 SAFE = ":/?#@!$&'()*+,;=%~"
 """What an address may hold as it is; a bar would end the table's cell."""
@@ -60,11 +60,16 @@ def _cell(cell: Cell | None) -> str:
 def _failures(report: Report) -> list[str]:
     rows, codes = [], []
     for section in report.sections:
-        for trial in (trial for trial in section.trials if rollup.fails(trial.verdict)):
-            found = [f for f in trial.findings if f.severity != "note"]
-            said = [plain(f.message) for f in found] or [plain(trial.reason)]
-            rows.append([badge(trial.verdict), plain(trial.id), "<br>".join(said)])
-            codes += [(trial.id, text.reproduction(f, section.subject)) for f in found[:1]]
+        unexplained, groups = blame(section, strict=report.strict)
+        name = plain(section.subject)
+        for first, *others in unexplained:
+            more = f" and {text.plural(len(others), 'more trial')}" if others else ""
+            rows.append([badge(first.verdict), name, plain(text.place(first) + more), plain(brief(first.reason))])
+        for group in groups:
+            what = " · ".join(filter(None, [group.kind, text.output(group.output), *group.columns]))
+            finding = group.seen[0][1]
+            rows.append([badge(group.severity), name, plain(what), plain(finding.message)])
+            codes.append((f"{section.subject}: {what}", text.reproduction(finding)))
     if not rows:
         return []
     folded = [
@@ -72,7 +77,7 @@ def _failures(report: Report) -> list[str]:
         for name, code in codes
         if code
     ]
-    return ["## Failures", "", *table(["verdict", "trial", "finding"], rows), *folded]
+    return ["## Failures", "", *table(["verdict", "loss", "where", "what"], rows), *folded]
 
 
 def _faults(report: Report) -> list[str]:

@@ -129,10 +129,11 @@ def _x_ticks(frame: Frame, dtype: str) -> list[tuple[int, str]]:
     taken: list[tuple[int, str]] = []
     for value in ROUND:
         place = ordinal(value, dtype)
-        if not frame.first <= place <= frame.last or (value and not place) or math.isinf(value):
+        beyond = abs(place) >= ordinal(math.inf, dtype) or (value and not place)
+        if beyond or not frame.first <= place <= frame.last:
             continue
         x = frame.x(place)
-        if all(abs(x - other) >= 84 for other, _ in taken):
+        if x <= RIGHT - 24 and all(abs(x - other) >= 84 for other, _ in taken):
             label = f"{value:g}".replace("e+", "e").replace("e-0", "e-").replace("e0", "e")
             taken.append((x, label.replace("-", "\N{MINUS SIGN}")))
     return taken
@@ -191,17 +192,15 @@ def caption(curve: Curve, dtype: str) -> list[str]:
     free = [cell for cell in cells if not cell.excused and cell.error is not None]
     if free:
         peak = max(free, key=lambda cell: cell.error or 0.0)
-        where = text.decimal(peak.value, dtype)
-        said.append(f"Peak {text.ulp(peak.error)} in the bin that starts at {curve.argument} = {where}.")
+        said.append(f"Peak {text.ulp(peak.error)} in the bin that starts at {curve.argument} = {peak.value:.4g}.")
     if broken := sum(cell.broken for cell in cells):
         said.append(f"Above the bound, not excused: {text.plural(broken, 'bin')} of {len(cells)}.")
     for rail in RAILS:
         hit = [cell for cell in cells if cell.rail == rail]
         if hit:
-            first, last = (text.decimal(cell.value, dtype) for cell in (hit[0], hit[-1]))
             loud = sum(not cell.excused for cell in hit)
             note = f"{loud} not excused" if loud else "all excused"
-            where = f"from {first} to {last}" if len(hit) > 1 else f"at {first}"
+            where = f"from {hit[0].value:.4g} to {hit[-1].value:.4g}" if len(hit) > 1 else f"at {hit[0].value:.4g}"
             count = text.plural(len(hit), "bin")
             said.append(f"Got {rail} where the truth is finite and not zero: {count} {where}, {note}.")
     if covered := sum(cell.excused for cell in cells):

@@ -42,6 +42,10 @@ class Column(NamedTuple):
     mode: str
     dtype: str
 
+    @classmethod
+    def of(cls, trial: Trial) -> Column:
+        return cls(trial.device, trial.mode, trial.dtype)
+
     @property
     def label(self) -> str:
         extra = [word for word, plain in ((self.device, "cpu"), (self.mode, "eager")) if word not in (plain, "")]

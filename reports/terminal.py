@@ -11,8 +11,10 @@ from rich.text import Text
 
 from harness.records import Line
 from reports import rollup, text
-from reports.load import Cell, Group, Known, Report, Section, load
+from reports.load import Cell, Group, Known, Report, Section, blame, brief, load
 
+ALSO = 4
+"""Further occurrences of a finding that are named; the HTML report has them all."""
 STYLES = {
     "error": "bold magenta",
     "fail": "bold red",
@@ -37,7 +39,8 @@ def badge(word: str, count: int | None = None) -> Text:
 def say(console: Console, *parts: str | Text, indent: int = 0, style: str = "") -> None:
     """Print text as it is: a message with brackets is not markup, and code is never re-wrapped."""
     line = Text.assemble(*parts, style=style)
-    console.print(Padding(line, (0, 0, 0, indent), expand=False), highlight=False)
+    # Wrapped even on a console that soft-wraps: inside a padding rich would crop there.
+    console.print(Padding(line, (0, 0, 0, indent), expand=False), highlight=False, soft_wrap=False)
 
 
 def code(console: Console, lines: str, indent: int) -> None:
@@ -75,48 +78,74 @@ def known(console: Console, item: Known) -> None:
         say(console, "source ", item.entry.source, indent=4, style="dim")
 
 
+def headed(console: Console, group: Group) -> None:
+    where = f" · {text.output(group.output)}" if group.output else ""
+    say(console, badge(group.severity), f" {group.kind}{where}  ", Text(", ".join(group.columns), style="dim"))
+
+
 def finding(console: Console, group: Group, subject: str) -> None:
     trial, worst = group.seen[0]
-    where = f" · {group.output if group.output == 'value' else 'gradient in ' + group.output}" if group.output else ""
-    say(console, badge(group.severity), f" {group.kind}{where}  ", Text(", ".join(group.columns), style="dim"))
+    headed(console, group)
     say(console, worst.message, indent=4)
     rows = text.inputs(worst.case) if worst.case else []
-    pairs = (("got", worst.got), ("want", worst.want), ("allowed", worst.allowed))
-    rows += [(name, text.number(words, trial.dtype)) for name, words in pairs if words]
+    # The truth is no number of the dtype: it shows all its digits.
+    rows += [("got", text.number(worst.got, trial.dtype)), ("want", text.number(worst.want))]
+    rows += [("allowed", text.allowance(worst.allowed))]
+    rows = [(name, words) for name, words in rows if words]
     table = Table.grid(padding=(0, 2))
     for name, words in rows:
         table.add_row(Text(name, style="dim"), Text(words))
     if rows:
-        console.print(Padding(table, (0, 0, 0, 4), expand=False), highlight=False)
+        console.print(Padding(table, (0, 0, 0, 4), expand=False), highlight=False, soft_wrap=False)
     size = f"{text.ulp(worst.ulp)}, " if worst.ulp is not None else ""
-    say(console, f"{size}{worst.count:,} of {text.plural(worst.total, 'case')}, {trial.id}", indent=4, style="dim")
-    code(console, text.reproduction(worst, subject), 6)
-    for other, evidence in group.seen[1:]:
+    say(
+        console,
+        f"{size}{worst.count:,} of {text.plural(worst.total, 'case')}, {text.place(trial)}, {trial.id}",
+        indent=4,
+        style="dim",
+    )
+    code(console, text.reproduction(worst), 6)
+    for other, evidence in group.seen[1 : 1 + ALSO]:
         size = f", {text.ulp(evidence.ulp)}" if evidence.ulp is not None else ""
-        say(console, f"also {other.id}{size}, {evidence.count:,} of {evidence.total:,}", indent=4, style="dim")
+        say(console, f"also {text.place(other)}{size}, {evidence.count:,} of {evidence.total:,}", indent=4, style="dim")
+    if (more := len(group.seen) - 1 - ALSO) > 0:
+        say(console, f"also {text.plural(more, 'more trial')}", indent=4, style="dim")
     console.print()
+
+
+def unexplained(console: Console, section: Section, strict: bool) -> None:
+    """Failing trials without a finding, alike ones in one line."""
+    for trials in blame(section, strict=strict)[0]:
+        more = f" and {text.plural(len(trials) - 1, 'more trial')}" if len(trials) > 1 else ""
+        say(console, badge(trials[0].verdict), f" {text.place(trials[0])}{more}: {brief(trials[0].reason)}")
 
 
 def grades(console: Console, section: Section) -> None:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for name in ("output", "dtype", "grade", "worst error", "of the bound", "maximum is", "range findings"):
-        table.add_column(name, justify="right" if name in ("worst error", "of the bound") else "left")
+    for name in ("output", "dtype", "grade", "worst error", "of bound", "maximum"):
+        table.add_column(name, justify="right" if name in ("worst error", "of bound") else "left", no_wrap=True)
+    ranges = []
     for survey in section.surveys:
+        place = rollup.Column(survey.device, "eager", survey.dtype).label
         for tally in survey.outputs:
             a = rollup.Accuracy.of(tally)
-            ranges = ", ".join(f"{kind} {count:,}" for kind, count in a.ranges.items() if count)
             table.add_row(
-                Text(tally.output if tally.output == "value" else f"gradient in {tally.output}"),
-                rollup.Column(survey.device, "eager", survey.dtype).label,
+                Text(text.output(tally.output)),
+                place,
                 Text(a.grade or "all excused", style=STYLES.get(a.grade, "")),
                 text.most(a) if a.grade else text.ABSENT,
                 text.ratio(a.worst_ratio) if a.grade else text.ABSENT,
                 a.badge,
-                ranges or Text("none", style="dim"),
             )
+            if found := ", ".join(f"{kind} {count:,}" for kind, count in a.ranges.items() if count):
+                ranges.append(
+                    f"{text.output(tally.output)}, {place}: {found} of {text.plural(a.entries, 'entry', 'entries')}"
+                )
     if table.row_count:
-        console.print(table, highlight=False)
-        console.print()
+        console.print(table, highlight=False, soft_wrap=False)
+    for line in ranges:
+        say(console, "range ", line, style="dim")
+    console.print()
 
 
 def result(lines: Iterable[Line], console: Console) -> None:
@@ -127,10 +156,7 @@ def result(lines: Iterable[Line], console: Console) -> None:
     for section in report.sections:
         if len(report.sections) > 1:
             say(console, section.subject, style="bold underline")
-        for verdict in ("error", "stale"):
-            for trial in section.trials:
-                if trial.verdict == verdict:
-                    say(console, badge(verdict), f" {trial.id}: {trial.reason}")
+        unexplained(console, section, report.strict)
         for group in section.groups:
             finding(console, group, section.subject)
         for item in section.known:
@@ -143,7 +169,7 @@ def result(lines: Iterable[Line], console: Console) -> None:
             say(console, "not offered: ", ", ".join(section.declaration.not_offered), style="dim")
         for trial in section.trials:
             if trial.verdict == "unsupported":
-                say(console, badge("unsupported"), f" {trial.id}: {trial.reason}", style="dim")
+                say(console, badge("unsupported"), f" {text.place(trial)}: {trial.reason}", style="dim")
     not_run(report, console)
 
 
@@ -168,10 +194,12 @@ def summary(lines: Iterable[Line], console: Console) -> None:
     headline(report, console)
     console.print()
     for section in report.sections:
-        for trial in section.trials:
-            if rollup.fails(trial.verdict):
-                message = next((f.message for f in trial.findings if f.severity != "note"), trial.reason)
-                say(console, badge(trial.verdict), f" {trial.id}: {message}")
+        if section.tally.failing:
+            say(console, section.subject, style="bold")
+        unexplained(console, section, report.strict)
+        for group in blame(section, strict=report.strict)[1]:
+            headed(console, group)
+            say(console, group.seen[0][1].message, indent=4)
     for item in report.known("fault"):
         known(console, item)
     table = Table(box=None, padding=(0, 2, 1, 0), header_style="dim")
@@ -181,5 +209,5 @@ def summary(lines: Iterable[Line], console: Console) -> None:
         table.add_row(Text(section.subject), *(_cell(section.cells.get(column)) for column in report.columns))
     if report.sections:
         console.print(Text("verdict, grade of the value, worst grade of the gradients", style="dim"))
-        console.print(table, highlight=False)
+        console.print(table, highlight=False, soft_wrap=False)
     not_run(report, console)

@@ -6,9 +6,9 @@ import math
 import re
 from collections.abc import Iterable
 
-from harness.records import Case, Finding, Line, OutputTally, Run, TensorData
+from harness.records import Case, Finding, Line, OutputTally, Run, TensorData, Trial
 from reports.load import Known, Report, load
-from reports.rollup import Accuracy
+from reports.rollup import Accuracy, Column
 
 ABSENT = "\N{EN DASH}"
 GLYPHS = {
@@ -45,11 +45,10 @@ def parse(text: str) -> float | None:
 def decimal(value: float, dtype: str = "float64") -> str:
     """The shortest decimal that is exactly ``value``, or the first that identifies it in its dtype."""
     most = DECIMALS.get(dtype, 17)
-    for digits in range(1, most):
-        text = f"{value:.{digits}g}"
-        if float(text) == value:
-            return text
-    return f"{value:.{most}g}"
+    exact = (text for digits in range(1, most) if float(text := f"{value:.{digits}g}") == value)
+    text = next(exact, f"{value:.{most}g}")
+    # 40, not 4e+01.
+    return f"{value:.0f}" if "e+" in text and abs(value) < 1e6 else text
 
 
 def number(text: str, dtype: str = "float64") -> str:
@@ -61,6 +60,12 @@ def number(text: str, dtype: str = "float64") -> str:
         return decimal(value)
     short = re.sub(r"\.?0+p", "p", value.hex())
     return f"{decimal(value, dtype)} ({short})"
+
+
+def allowance(text: str) -> str:
+    """Three digits of a bound written in hex; any other text as it is."""
+    value = parse(text)
+    return text if value is None else figure(value)
 
 
 def figure(value: float) -> str:
@@ -98,6 +103,16 @@ def share(fraction: float) -> str:
     return f"{100 * fraction:.1f} %"
 
 
+def place(trial: Trial) -> str:
+    """The trial in words: its check, its item, where it ran."""
+    words = [trial.check.replace("_", " "), trial.item, Column.of(trial).label]
+    return " · ".join(word for word in words if word)
+
+
+def output(name: str) -> str:
+    return name if name in ("value", "") else f"gradient in {name}"
+
+
 def excuses(known: Known) -> str:
     """How much of the sweep a Deviation or Fault covers, by dtype; empty where no survey says."""
     places = sorted(known.shares.items(), key=lambda item: item[0].order)
@@ -132,45 +147,15 @@ def inputs(case: Case) -> list[tuple[str, str]]:
     rows = [(name, tensor(data)) for name, data in case.tensors.items()]
     rows += [(name, repr(value)) for name, value in case.parameters.items()]
     rows += [("reduction", case.reduction)] if case.reduction else []
-    plain = {"device": "cpu", "layout": "contiguous"}
+    plain = {"device": "cpu", "layout": "rows"}
     rows += [(name, word) for name, usual in plain.items() if (word := getattr(case, name)) not in (usual, "")]
     return rows
 
 
-def _expression(data: TensorData, device: str) -> str:
-    listed = ", ".join(f'h("{text}")' if parse(text) is not None else text for text in data.data)
-    place = f', device="{device}"' if device not in ("cpu", "") else ""
-    made = f"torch.tensor([{listed}], dtype=torch.{data.dtype}{place})"
-    made += "" if data.shape == [len(data.data)] else f".reshape({tuple(data.shape)})"
-    floats = [value for text in data.data if (value := parse(text)) is not None]
-    # The hex is what runs; the decimals are for the reader.
-    spoken = ", ".join(decimal(value, data.dtype) for value in floats)
-    return f"{made}  # {spoken}" if 0 < len(floats) <= SHOWN else made
-
-
-def call_lines(case: Case, subject: str) -> str:
-    """Python lines that make the exact inputs of ``case`` and call the loss with them."""
-    module, colon, attribute = subject.partition(":")
-    importable = bool(colon) and module.replace(".", "").isidentifier() and attribute.replace(".", "").isidentifier()
-    name = attribute if importable else "loss"
-    lines = ["import torch"]
-    lines += [f"from {module} import {attribute.partition('.')[0]}"] if importable else []
-    lines += ["h = float.fromhex"]
-    lines += [f"{argument} = {_expression(data, case.device)}" for argument, data in case.tensors.items()]
-    lines += [f"# layout: {case.layout}"] if case.layout not in ("contiguous", "") else []
-    options = [f"{key}={value!r}" for key, value in case.parameters.items()]
-    options += [f'reduction="{case.reduction}"'] if case.reduction else []
-    lines.append(f"print({name}({', '.join([*case.tensors, *options])}))" + ("" if importable else f"  # {subject}"))
-    return "\n".join(lines)
-
-
-def reproduction(evidence: Finding | OutputTally, subject: str) -> str:
-    """Python lines that show it again: the engine's, else made from the exact inputs; empty without inputs."""
-    if isinstance(evidence, Finding):
-        case, written = evidence.case, evidence.reproduction
-    else:
-        case, written = evidence.worst, ""
-    return written.strip("\n") or (call_lines(case, subject) if case else "")
+def reproduction(evidence: Finding | OutputTally) -> str:
+    """Python lines that show it again; empty without exact inputs."""
+    written = evidence.reproduction if isinstance(evidence, Finding) else evidence.worst_reproduction
+    return written.strip("\n")
 
 
 def circumstances(run: Run | None) -> list[tuple[str, str]]:
@@ -222,7 +207,7 @@ def sentence(report: Report) -> str:
 
 def strict_sentence(report: Report) -> str:
     """What ``strict`` makes, or would make, of the weaknesses; empty where there is none."""
-    if report.run and report.run.strict:
+    if report.strict:
         return ""
     trials = [trial for section in report.sections for trial in section.strict_only]
     kinds = sorted({f.kind for t in trials for f in t.findings if f.severity == "weakness"})

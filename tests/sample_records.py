@@ -53,7 +53,7 @@ def case(argument: str, value: float, target: float, dtype: str = "float32") -> 
         reduction="none",
         dtype=dtype,
         device="cpu",
-        layout="contiguous",
+        layout="rows",
         origin="sweep",
     )
 
@@ -115,6 +115,7 @@ def logits() -> Iterator[Line]:
     yield Declaration(
         subject=name,
         contract=name,
+        origin="torch",
         summary="Binary cross-entropy of a logit against a target in [0, 1].",
         formula="f(x, y) = (1 - y) softplus(x) + y softplus(-x)",
         sources=["https://docs.pytorch.org/docs/stable/generated/torch.nn.BCEWithLogitsLoss.html"],
@@ -167,6 +168,7 @@ def clamped() -> Iterator[Line]:
     yield Declaration(
         subject=name,
         contract=name,
+        origin="torch",
         summary="Binary cross-entropy of a probability.",
         formula="f(p, y) = -y log p - (1 - y) log(1 - p)",
         sources=[],

@@ -6,6 +6,7 @@ import io
 import math
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -200,6 +201,8 @@ def test_a_ratio_beside_1_is_not_1() -> None:
     [
         ((0.1).hex(), "float64", "0.1 (0x1.999999999999ap-4)"),
         ((0.10000000149011612).hex(), "float32", "0.100000001 (0x1.99999ap-4)"),
+        ((40.0).hex(), "float32", "40 (0x1.4p+5)"),
+        ((2.0**40).hex(), "float16", "1.0995e+12 (0x1p+40)"),
         ("-inf", "float32", "-inf"),
         ("-0x0.0p+0", "float32", "-0"),
         ("10", "int64", "10"),
@@ -268,6 +271,17 @@ def test_terminal_puts_the_verdict_first_and_keeps_code_whole() -> None:
     assert whole.index("confident rows lose every digit") < whole.index("verdict, grade of the value")
 
 
+@pytest.mark.parametrize("show", [terminal.result, terminal.summary])
+@pytest.mark.parametrize("soft_wrap", [False, True])
+def test_terminal_crops_nothing(show: Callable[[list[Line], Console], None], soft_wrap: bool) -> None:
+    console = Console(file=io.StringIO(), width=80, soft_wrap=soft_wrap, color_system=None)
+    show(sample(), console)
+    assert isinstance(console.file, io.StringIO)
+    page = " ".join(console.file.getvalue().split())
+    assert text.verdict_sentence(sample()) in page
+    assert "expected a finite number <b>, got inf" in page
+
+
 def test_an_unknown_run_is_said_to_be_unknown() -> None:
     assert not any(isinstance(line, Run) for line in sound())
     assert "not recorded" in html.render(sound())
@@ -282,3 +296,18 @@ def test_nothing_run_never_looks_clean(lines: list[Line]) -> None:
     assert "Everything that was planned was run." not in page
     assert "nothing is known" in markdown.render(lines)
     assert "nothing is known" in printed(lines)
+
+
+def test_errors_alike_are_told_once_with_the_exception() -> None:
+    reason = 'Traceback (most recent call last):\n  File "x.py"\nNameError: nothing of that name\n'
+    lines: list[Line] = [trial("x", "laws", "float32", "error", f"law {n}", reason=reason) for n in range(9)]
+    for page in (printed(lines), printed(lines, whole=True), markdown.render(lines)):
+        assert page.count("NameError: nothing of that name") == 1
+        assert "and 8 more trials" in page
+        assert "Traceback" not in page
+    assert "Traceback" in html.render(lines)
+
+
+def test_axis_has_no_number_that_the_dtype_lacks() -> None:
+    picture = plot.svg(curve(lambda x: 1.0, lambda x: False), "float16", "")
+    assert "e20" not in picture

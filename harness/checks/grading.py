@@ -15,9 +15,10 @@ from harness.binding import Subject
 from harness.cases import Batch
 from harness.checks.base import Context, Outcome
 from harness.contract import Contract
-from harness.deviations import Departure
+from harness.deviations import Departure, Deviation, Fault, Points
 from harness.evaluate import Observation, Raised, observe
 from harness.judge import (
+    DEFAULT_ORACLE_ULP,
     GRADIENT_CONSTANT,
     VALUE_CONSTANT,
     Bounds,
@@ -35,9 +36,9 @@ from harness.judge import (
     value_conditioning,
 )
 from harness.records import Finding
-from harness.ulp import Array, Precision
+from harness.ulp import Array, Precision, distance
 from reference.reductions import reduce
-from reference.truth import Truth, trailing
+from reference.truth import Output, Truth, trailing
 
 Mask = npt.NDArray[np.bool_]
 
@@ -45,7 +46,7 @@ LARGE = 512
 """Numbers beyond which a case is described by its size instead of being written out."""
 
 
-class VacuousCheck(RuntimeError):
+class VacuousCheckError(RuntimeError):
     """A question that was asked of no case: it cannot fail, so the harness and not the loss is to blame."""
 
 
@@ -98,7 +99,9 @@ def constant_of(output: str) -> float:
 
 def limits_of(contract: Contract, batch: Batch, truth: Truth, output: str, index: npt.NDArray[np.intp]) -> Bounds:
     """The bounds of the grades at some rows of an unreduced output."""
-    return _bounds_at(contract, batch, truth, output, index, constant_of(output), terms_of(contract, batch), shared=False)
+    return _bounds_at(
+        contract, batch, truth, output, index, constant_of(output), terms_of(contract, batch), shared=False
+    )
 
 
 def covered_rows(subject: Subject, batch: Batch, truth: Truth, outputs: Iterable[str]) -> Mask:
@@ -123,7 +126,11 @@ def plain_rows(subject: Subject, batch: Batch) -> Batch:
     truth = batch.truth(contract)
     good = ~covered_rows(subject, batch, truth, truth.outputs())
     if subject.takes_none:
-        got = {n: a for n, a in shaped(observe(subject, batch), truth).items() if n == "value" or not contract.arg(n).shared}
+        got = {
+            n: a
+            for n, a in shaped(observe(subject, batch), truth).items()
+            if n == "value" or not contract.arg(n).shared
+        }
         for j in judge(contract, batch, truth, got):
             good &= ~j.bad.reshape(len(good), -1).any(axis=1)
     return batch.take(contract, np.flatnonzero(good)) if good.any() else batch
@@ -141,32 +148,76 @@ def reduced_truth(contract: Contract, batch: Batch, truth: Truth, coefficients: 
 
 
 def judge_reduced(
-    contract: Contract, batch: Batch, truth: Truth, coefficients: Array, got: dict[str, Array]
+    subject: Subject, batch: Batch, truth: Truth, coefficients: Array, got: dict[str, Array]
 ) -> list[Judged]:
-    """Outputs of a reduced loss, by the bounds of the unreduced rows added up with the coefficients, conditioning included."""
+    """Outputs of a reduced loss, by the bounds of its rows added up with the coefficients, conditioning included.
+
+    Where the denominator of a mean is 0 or nan only the value is judged: no gradient of it is more right than another.
+    """
+    contract, p = subject.contract, batch.precision
     whole = reduced_truth(contract, batch, truth, coefficients)
-    p = batch.precision
+    terms = max(len(coefficients), terms_of(contract, batch))
+    own = contract.oracle_ulp or DEFAULT_ORACLE_ULP
     results = []
     for name, array in got.items():
-        want = whole.outputs()[name]
+        if name != "value" and not np.isfinite(coefficients).all():
+            continue
+        want, constant = whole.outputs()[name], constant_of(name)
         error = interval_error(array, want)
-        conditioning: Array | float = 0.0
-        constant = constant_of(name)
-        with np.errstate(all="ignore"):
-            few = constant * (p.u * np.abs(want.exact) + p.smallest_subnormal)
-        if (error > few).any() and not (name != "value" and contract.arg(name).shared):
-            conditioning = _conditioning(contract, batch, truth, coefficients, name, ~(error <= few))
-        terms = max(len(coefficients), terms_of(contract, batch))
-        own = contract.oracle_ulp or 4.0
-        limits = bounds(want, p, constant, conditioning, terms, own)
+        limits = bounds(want, p, constant, 0.0, terms, own)
+        suspect = ~(error <= limits.mixed)
+        if suspect.any() and not _shared(contract, name):
+            conditioning = _conditioning(contract, batch, truth, coefficients, name, suspect)
+            limits = bounds(want, p, constant, conditioning, terms, own)
         grade, range_ = grade_entries(array, want, error, limits, p, accumulator(p))
         nothing = np.zeros(error.shape, np.int16)
-        results.append(
-            Judged(
-                name=name, got=array, truth=want, error=error, grade=grade, range=range_, excuse=nothing, covered=nothing
-            )
+        judged = Judged(
+            name=name, got=array, truth=want, error=error, grade=grade, range=range_, excuse=nothing, covered=nothing
         )
+        results.append(_excused(subject, batch, truth, coefficients, judged, limits) if judged.bad.any() else judged)
     return results
+
+
+def _shared(contract: Contract, name: str) -> bool:
+    return name != "value" and contract.arg(name).shared
+
+
+def _excused(
+    subject: Subject, batch: Batch, truth: Truth, coefficients: Array, judged: Judged, limits: Bounds
+) -> Judged:
+    """Bad entries that a Departure explains: a gradient over its coefficient shows what the unreduced one would."""
+    name = judged.name
+    if _shared(subject.contract, name):
+        return judged
+    points, excuse = batch.points(truth), np.zeros(judged.error.shape, np.int16)
+    want = truth.outputs()[name]
+    for number, departure in enumerate(departures(subject), start=1):
+        covered = departure.covers(name, points, want.exact.shape)
+        if not covered.any():
+            continue
+        if name == "value":
+            excuse[judged.bad & (excuse == 0)] = number
+            continue
+        c = np.broadcast_to(trailing(coefficients, judged.error.ndim), judged.error.shape)
+        with np.errstate(all="ignore"):
+            shown = _shown(departure, judged.got / c, want, points, limits.absolute / np.abs(c), name)
+        excuse[judged.bad & (excuse == 0) & covered & shown] = number
+    return replace(judged, excuse=excuse)
+
+
+def _shown(departure: Departure, got: Array, want: Output, points: Points, absolute: Array, name: str) -> Mask:
+    """Whether a Departure is what is seen in unreduced entries."""
+    if isinstance(departure, Fault):
+        return np.broadcast_to(departure.seen.holds(got, want, points, absolute), got.shape)
+    assert isinstance(departure, Deviation)
+    shown = np.zeros(got.shape, np.bool_)
+    for alternative in departure.documented(points, name):
+        documented = np.broadcast_to(trailing(alternative, got.ndim), got.shape)
+        allowed = (
+            2.0 * GRADIENT_CONSTANT * (points.precision.u * np.abs(documented) + points.precision.smallest_subnormal)
+        )
+        shown |= distance(got, documented) <= allowed
+    return shown
 
 
 def _conditioning(

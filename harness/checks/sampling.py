@@ -23,7 +23,7 @@ ELEMENTS = 2**15
 
 
 def settings_of(subject: Subject) -> list[Choices]:
-    """The settings that are asked of a Subject; a fixed reduction may divide by the weights, so none are given to it."""
+    """The settings that are asked of a Subject; a fixed reduction may divide by weights, so it is given none."""
     found = choices(subject)
     if subject.takes_none or subject.reductions:
         return found
@@ -62,7 +62,9 @@ def calm(
     return Batch(args=args, parameters=choice.parameters, precision=p, device=device, origin="special")
 
 
-def _calm(arg: Arg, shape: tuple[int, ...], rng: np.random.Generator, setting: Setting, interior: bool) -> npt.NDArray[Any]:
+def _calm(
+    arg: Arg, shape: tuple[int, ...], rng: np.random.Generator, setting: Setting, interior: bool
+) -> npt.NDArray[Any]:
     kind, p = arg.kind, setting.precision
     x: Array
     if arg.role == "weight" and isinstance(kind, Interval):
@@ -121,9 +123,7 @@ def mixed_batches(subject: Subject, p: Precision, device: str, rows: int, salt: 
 
 def joined(contract: Contract, first: Batch, second: Batch) -> Batch:
     """The rows of both batches; shared tensors are those of the first."""
-    args = {
-        k: v if contract.arg(k).shared else np.concatenate([v, second.args[k]]) for k, v in first.args.items()
-    }
+    args = {k: v if contract.arg(k).shared else np.concatenate([v, second.args[k]]) for k, v in first.args.items()}
     return replace(first, args=args)
 
 
@@ -137,6 +137,17 @@ def ignoring(contract: Contract) -> Arg | None:
     return next((a for a in contract.args if isinstance(a.kind, ClassIndex) and a.kind.ignored), None)
 
 
-def real_args(batch: Batch, contract: Contract) -> list[Arg]:
-    """The floating-point arguments that a batch has."""
-    return [a for a in contract.args if a.name in batch.args and not a.kind.integral]
+def counted(contract: Contract, batch: Batch) -> npt.NDArray[np.bool_]:
+    """Rows whose class index is not the ignored one."""
+    target, name = ignoring(contract), ignored_by(contract)
+    if target is None or name not in batch.parameters:
+        return np.ones(batch.rows(contract), np.bool_)
+    index = batch.args[target.name]
+    here = np.asarray(index != batch.parameters[name]).reshape(len(index), -1)
+    return np.asarray(here.all(axis=1))
+
+
+def ignored_by(contract: Contract) -> str:
+    """The parameter that holds the class index of rows that do not count; empty where there is none."""
+    target = ignoring(contract)
+    return (target.kind.ignored or "") if target is not None and isinstance(target.kind, ClassIndex) else ""

@@ -1,11 +1,136 @@
-"""Cross-entropy of logits against class indices."""
+"""Cross-entropy of logits against class indices, and against probabilities."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
 
 from harness.contract import Contract, Parameter
-from harness.domain import Arg, ClassIndex, Logits, Weight
-from harness.laws import non_negative, permuted
-from harness.special import Special
+from harness.deviations import Points
+from harness.domain import Arg, ClassIndex, Logits, Simplex, Weight
+from harness.laws import Law, Mask, Moved, Sibling, Vanishing, non_negative, permuted
+from harness.special import SPECIAL_VALUES, ErrorInput, Special
+from harness.ulp import round_to
 from reference import reductions
 from reference.classification import cross_entropy
+
+SHIFT = 4.0
+WEIGHT_RANGE = "weights are 0 or from 2**-12 to 2**10: beyond, the weight and not the loss leaves the range"
+INFINITE_LOGIT = "the softmax of an infinite logit has no value"
+NO_PROBABILITY = "not a probability"
+
+
+def kept(at: Points) -> Mask:
+    """Rows whose target is not ignored; all rows of soft targets."""
+    target = at["target"]
+    if np.ndim(target) == 2:
+        return np.ones(len(target), np.bool_)
+    return np.asarray(target != at.parameters.get("ignore_index", -100), np.bool_)
+
+
+def one_hot(at: Points) -> Any:
+    """Class indices as rows of 0 and 1, shape (R, C); class 0 stands for an ignored target."""
+    classes = at["input"].shape[1]
+    return (np.arange(classes) == np.where(kept(at), at["target"], 0)[:, None]).astype(np.float64)
+
+
+def unmask_targets(args: dict[str, Any], parameters: Any) -> dict[str, Any]:
+    """-inf stands for a class that cannot be; the target, or a class of positive probability, is one that can."""
+    x, target = args["input"], args["target"]
+    if np.ndim(target) == 2:
+        possible = target > 0.0
+    else:
+        possible = (target[:, None] == np.arange(x.shape[1])) & (target != parameters.get("ignore_index", -100))[
+            :, None
+        ]
+    return args | {"input": np.where(np.isneginf(x) & possible, 0.0, x)}
+
+
+def _shifted(at: Points) -> Moved:
+    x = at["input"]
+    moved = round_to(at.precision, x + SHIFT)
+    with np.errstate(invalid="ignore"):
+        exact = ((moved - SHIFT == x) & (moved == x + SHIFT)).all(axis=1)
+    return Moved(args={**at.args, "input": moved}, parameters=at.parameters, applies=exact)
+
+
+def _unrivalled(at: Points) -> Moved:
+    x = np.where(one_hot(at) == 1.0, 0.0, -np.inf)
+    plain = kept(at) & (at.parameters.get("label_smoothing", 0.0) == 0.0)
+    return Moved(args={**at.args, "input": x}, parameters=at.parameters, applies=plain)
+
+
+def _doubled(at: Points) -> Moved:
+    here = np.full(len(at["input"]), "weight" in at.args)
+    weight = 2.0 * np.asarray(at["weight"], np.float64) * np.ones(at["input"].shape[1])
+    return Moved(args={**at.args, "weight": weight}, parameters=at.parameters, applies=here, factor=2.0)
+
+
+def _as_probabilities(at: Points) -> Moved:
+    parameters = {k: v for k, v in at.parameters.items() if k != "ignore_index"}
+    possible = np.isfinite(at["input"]).all(axis=1)
+    return Moved(args={**at.args, "target": one_hot(at)}, parameters=parameters, applies=kept(at) & possible)
+
+
+def _as_log_likelihood(at: Points) -> Moved:
+    parameters = {k: v for k, v in at.parameters.items() if k != "label_smoothing"}
+    plain = np.full(len(at["input"]), at.parameters.get("label_smoothing", 0.0) == 0.0)
+    return Moved(args=at.args, parameters=parameters, applies=plain)
+
+
+def _logit(value: str) -> Special:
+    want, reason = {"+inf": ("outside", INFINITE_LOGIT), "nan": ("nan", "")}.get(value, ("formula", ""))
+    args = {"input": [[0.5, value, -1.0]], "target": [0]}
+    return Special(
+        condition=f"logits={value} off target", args=args, want=want, reason=reason, covers=(("input", value),)
+    )
+
+
+def _weight(value: str) -> Special:
+    args = {"input": [[0.5, 2.0, -1.0]], "target": [0], "weight": [value, 1.0, 2.0]}
+    legal = value in ("+0", "-0")
+    return Special(
+        condition=f"weight={value} of the target",
+        args=args,
+        want="0" if legal else "outside",
+        reason="" if legal else WEIGHT_RANGE,
+        covers=(("weight", value),),
+    )
+
+
+def _probability(value: str) -> Special:
+    legal = value in ("+0", "-0", "+subnormal", "+normal", "nan")
+    return Special(
+        condition=f"probability={value}",
+        args={"input": [[0.5, 2.0, -1.0]], "target": [[0.25, value, 0.75]]},
+        want="outside" if not legal else "nan" if value == "nan" else "formula",
+        reason="" if legal else NO_PROBABILITY,
+        covers=(("target", value),),
+    )
+
+
+WRONG_CALLS = (
+    ErrorInput(
+        name="weight of another length than the classes",
+        call=lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0, 1]), weight=torch.ones(2)),
+        raises=("RuntimeError",),
+        match="weight tensor should be defined either for all",
+    ),
+    ErrorInput(
+        name="label smoothing above 1",
+        call=lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0, 1]), label_smoothing=1.5),
+        raises=("RuntimeError",),
+        match=r"label_smoothing must be between 0.0 and 1.0",
+    ),
+    ErrorInput(
+        name="reduction that does not exist",
+        call=lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0, 1]), reduction="average"),
+        raises=("ValueError",),
+        match="not a valid value for reduction",
+    ),
+)
 
 CONTRACT = Contract(
     name="cross_entropy",
@@ -15,7 +140,7 @@ CONTRACT = Contract(
     sources=("torch.nn.CrossEntropyLoss",),
     dims={"C": (5, 1, 2, 10, 64)},
     args=(
-        Arg(name="input", kind=Logits(), dims=("C",)),
+        Arg(name="input", kind=Logits(masked=True), dims=("C",)),
         Arg(name="target", kind=ClassIndex(ignored="ignore_index"), role="target"),
         Arg(name="weight", kind=Weight(), dims=("C",), role="weight", optional=True, differentiable=False, shared=True),
     ),
@@ -24,15 +149,49 @@ CONTRACT = Contract(
         Parameter(name="label_smoothing", values=(0.0, 0.1, 1.0)),
     ),
     oracle=cross_entropy,
+    arrange=unmask_targets,
     reductions={"sum": reductions.total, "mean": reductions.class_weighted_mean},
     layouts=("rows", "spatial", "strided", "single"),
     scales="B_ref = abs(f) + sum p_j abs(x_j - x_t), the log1p form; B_abs = 1 + max abs(x), of the gradient twice the weight",
     specials=(
+        *(_logit(value) for value in SPECIAL_VALUES),
+        *(_weight(value) for value in SPECIAL_VALUES),
+        Special(condition="logits=-inf on target", args={"input": [[0.5, "-inf", -1.0]], "target": [1]}, want="+inf"),
+        Special(condition="logits=+largest on target", args={"input": [[0.5, "+largest"]], "target": [1]}, want="0"),
         Special(
-            condition="logits=-inf off target", args={"input": [[0.0, "-inf", 1.0]], "target": [0]}, want="formula"
+            condition="logits=-largest on target", args={"input": [[0.5, "-largest"]], "target": [1]}, want="formula"
         ),
-        Special(condition="logits=nan", args={"input": [[0.0, "nan", 1.0]], "target": [0]}, want="nan"),
+        Special(
+            condition="logits=+largest everywhere", args={"input": [["+largest"] * 4], "target": [1]}, want="formula"
+        ),
+        Special(
+            condition="logits=-inf off target only", args={"input": [["-inf", 0.0, "-inf"]], "target": [1]}, want="0"
+        ),
+        Special(
+            condition="logits=-inf off target, label_smoothing=0.1",
+            args={"input": [[0.0, "-inf", 1.0]], "target": [0]},
+            parameters={"label_smoothing": 0.1},
+            want="+inf",
+        ),
+        Special(
+            condition="logits=-inf off target, weight 0, label_smoothing=0.1",
+            args={"input": [[0.0, "-inf", 1.0]], "target": [0], "weight": [1.0, 0.0, 1.0]},
+            parameters={"label_smoothing": 0.1},
+            want="formula",
+        ),
         Special(condition="one class", args={"input": [[3.0]], "target": [0]}, want="0"),
+        Special(condition="tied logits", args={"input": [[7.0] * 4], "target": [2]}, want=1.3862943611),
+        Special(condition="ignored target", args={"input": [[1.0, 2.0]], "target": [-100]}, want="0"),
+        Special(condition="ignored target, logits=nan", args={"input": [["nan", 0.0]], "target": [-100]}, want="0"),
+        Special(
+            condition="ignored target, logits=-inf", args={"input": [["-inf", "-inf"]], "target": [-100]}, want="0"
+        ),
+        Special(
+            condition="all targets ignored, mean",
+            args={"input": [[1.0, 2.0]], "target": [-100]},
+            want="nan",
+            reduction="mean",
+        ),
         Special(
             condition="published: [[10,0,-10],[8,8,8]] against [0,2], mean",
             args={"input": [[10.0, 0.0, -10.0], [8.0, 8.0, 8.0]], "target": [0, 2]},
@@ -40,5 +199,159 @@ CONTRACT = Contract(
             reduction="mean",
         ),
     ),
-    laws=(permuted(("input",), index="target", per_class=("weight",)), non_negative()),
+    laws=(
+        Law(name=f"adding {SHIFT:g} to all logits changes nothing", move=_shifted, gradients={"input": ("input", 1.0)}),
+        permuted(("input",), index="target", per_class=("weight",)),
+        Law(name="twice the weight, twice the loss", move=_doubled),
+        Vanishing(name="0 where every class but the target is masked", move=_unrivalled),
+        Sibling(
+            name="a class index is a one-hot probability",
+            move=_as_probabilities,
+            loss=lambda torch: lambda **given: torch.nn.functional.cross_entropy(**given, reduction="none"),
+            real=("target",),
+        ),
+        Sibling(
+            name="nll_loss of log_softmax",
+            move=_as_log_likelihood,
+            loss=lambda torch: (
+                lambda input, target, **given: torch.nn.functional.nll_loss(
+                    torch.nn.functional.log_softmax(input, 1), target, **given, reduction="none"
+                )
+            ),
+        ),
+        non_negative(),
+    ),
+    errors=(
+        *WRONG_CALLS,
+        ErrorInput(
+            name="class index at the number of classes",
+            call=lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0, 3])),
+            raises=("IndexError",),
+            match="Target 3 is out of bounds",
+        ),
+        ErrorInput(
+            name="class index -1",
+            call=lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0, -1])),
+            raises=("IndexError",),
+            match="Target -1 is out of bounds",
+        ),
+        ErrorInput(
+            name="class index at the number of classes, smoothed",
+            call=lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0, 3]), label_smoothing=0.1),
+            raises=("IndexError",),
+            match="Target 3 is out of bounds",
+        ),
+        ErrorInput(
+            name="fewer targets than rows",
+            call=lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0])),
+            raises=("ValueError",),
+            match="to match target batch_size",
+        ),
+        ErrorInput(
+            name="class indices of dtype int32",
+            call=lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0, 1], dtype=torch.int32)),
+            raises=("RuntimeError",),
+            match="expected target dtype to be Long",
+        ),
+        ErrorInput(
+            name="class indices of dtype float32",
+            call=lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0.0, 1.0])),
+            raises=("RuntimeError",),
+            match="expected target dtype to be Long",
+        ),
+        ErrorInput(
+            name="logits of dtype int64",
+            call=lambda torch, loss: loss(torch.zeros(2, 3, dtype=torch.int64), torch.tensor([0, 1])),
+            raises=("NotImplementedError", "RuntimeError"),
+            match="not implemented for 'Long'",
+        ),
+        ErrorInput(
+            name="pixels of another shape than the targets",
+            call=lambda torch, loss: loss(torch.zeros(2, 3, 4), torch.zeros(2, 5, dtype=torch.int64)),
+            raises=("RuntimeError",),
+            match="Expected target size",
+        ),
+    ),
+)
+
+SOFT = replace(
+    CONTRACT,
+    name="cross_entropy_soft",
+    summary="Expected negative log-likelihood of classes of known probabilities under the softmax of logits.",
+    formula="sum over c of a_c * (logsumexp(x) - x_c), a = weight * ((1 - s) * target + s / C)",
+    dims={"C": (5, 1, 2, 12)},
+    args=(
+        Arg(name="input", kind=Logits(masked=True), dims=("C",)),
+        Arg(name="target", kind=Simplex(), dims=("C",), role="target"),
+        Arg(name="weight", kind=Weight(), dims=("C",), role="weight", optional=True, differentiable=False, shared=True),
+    ),
+    parameters=(Parameter(name="label_smoothing", values=(0.0, 0.1, 1.0)),),
+    scales="as of cross_entropy; of the target gradient, -weight * log p, B_ref = weight * (2 gap + log sum + spread)",
+    specials=(
+        *(
+            replace(
+                row,
+                args=row.args | {"target": [[0.75, 0.0, 0.25]]},
+                condition=row.condition.replace("off target", "of probability 0"),
+            )
+            for row in map(_logit, SPECIAL_VALUES)
+        ),
+        *(replace(row, args=row.args | {"target": [[1.0, 0.0, 0.0]]}) for row in map(_weight, SPECIAL_VALUES)),
+        *(_probability(value) for value in SPECIAL_VALUES),
+        Special(
+            condition="logits=-inf of probability 0.5",
+            args={"input": [[0.0, "-inf"]], "target": [[0.5, 0.5]]},
+            want="+inf",
+        ),
+        Special(condition="one class", args={"input": [[3.0]], "target": [[1.0]]}, want="0"),
+        Special(
+            condition="uniform probabilities of tied logits",
+            args={"input": [[7.0] * 4], "target": [[0.25] * 4]},
+            want=1.3862943611,
+        ),
+        Special(
+            condition="hard: [[10,0,-10]] against [1,0,0]",
+            args={"input": [[10.0, 0.0, -10.0]], "target": [[1.0, 0.0, 0.0]]},
+            want="formula",
+        ),
+    ),
+    laws=(
+        Law(
+            name=f"adding {SHIFT:g} to all logits changes nothing",
+            move=_shifted,
+            gradients={"input": ("input", 1.0), "target": ("target", 1.0)},
+        ),
+        permuted(("input", "target"), per_class=("weight",)),
+        Law(name="twice the weight, twice the loss", move=_doubled),
+        non_negative(),
+    ),
+    errors=(
+        *(
+            replace(
+                wrong,
+                call=lambda torch, loss, call=wrong.call: call(
+                    torch, lambda x, y, **given: loss(x, torch.ones_like(x) / 3, **given)
+                ),
+            )
+            for wrong in WRONG_CALLS
+        ),
+        ErrorInput(
+            name="probabilities of dtype int64",
+            call=lambda torch, loss: loss(torch.zeros(2, 3), torch.zeros(2, 3, dtype=torch.int64)),
+            raises=("RuntimeError",),
+            match="Expected floating point type for target with class probabilities",
+        ),
+        ErrorInput(
+            name="ignore_index with probabilities",
+            call=lambda torch, loss: loss(torch.zeros(2, 3), torch.ones(2, 3) / 3, ignore_index=1),
+            raises=("RuntimeError",),
+            match="ignore_index is not supported for floating point target",
+        ),
+        ErrorInput(
+            name="probabilities for other classes than the logits",
+            call=lambda torch, loss: loss(torch.zeros(2, 3), torch.ones(2, 2) / 2),
+            raises=("RuntimeError",),
+            match="target tensor expected",
+        ),
+    ),
 )

@@ -19,10 +19,12 @@ def builtin(
     function: str = "",
     faults: tuple[Fault, ...] = (),
     unsupported: Mapping[str, str] | None = None,
+    fixed: str = "",
 ) -> tuple[Subject, ...]:
     """The Subjects of torch.nn.functional's loss and of its class in torch.nn.
 
     ``function`` is the name of the functional form where it is not the Contract's, which then names a variant of it.
+    ``fixed`` is the reduction of one that takes none.
     """
     functional = bind(
         getattr(torch.nn.functional, function or contract.name),
@@ -33,6 +35,7 @@ def builtin(
         faults=faults,
         unsupported=unsupported,
         origin="torch",
+        fixed=fixed,
     )
     if not contract.module:
         return (functional,)
@@ -45,5 +48,6 @@ def builtin(
         unsupported=unsupported,
         origin="torch",
         twin=functional,
+        fixed=fixed,
     )
     return functional, module

@@ -1,0 +1,110 @@
+"""Derivatives against finite differences of the loss itself: a second opinion that needs no oracle."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from harness.binding import Subject
+from harness.cases import Batch
+from harness.checks.base import Check, Context, Outcome, register
+from harness.checks.grading import Evidence, VacuousCheckError, covered_rows, defect, refused
+from harness.checks.sampling import calm, first_sizes, settings_of
+from harness.deviations import Mask
+from harness.evaluate import differentiate
+from harness.generate import Choices, seeded
+from harness.ulp import FLOAT64
+
+FAST_ROWS = 200
+"""Rows of one call whose derivatives are compared along random directions."""
+SLOW_ROWS = 3
+"""Rows whose Jacobian is compared entry by entry."""
+WIDTH = 4
+"""Largest size of a named dimension: the slow mode is quadratic."""
+TOPICS = {"gradcheck": "gradient", "gradgradcheck": "double backward", "forward-mode": "forward-mode"}
+
+
+def smooth_rows(subject: Subject, batch: Batch) -> Mask:
+    """Rows away from kinks and from Departures, at which the oracle has a finite gradient."""
+    truth = batch.truth(subject.contract)
+    rows = ~covered_rows(subject, batch, truth, truth.outputs())
+    for output in truth.outputs().values():
+        if output.exact.shape[:1] == rows.shape:
+            good = np.isfinite(output.exact)
+            if output.interval is not None:
+                good &= np.broadcast_to(output.interval[0] == output.interval[1], good.shape)
+            rows &= good.reshape(len(rows), -1).all(axis=1)
+    if subject.contract.near_kink is not None:
+        near = np.asarray(subject.contract.near_kink(batch.points(truth)), np.bool_)
+        rows &= ~near.reshape(len(rows), -1).any(axis=1)
+    return rows
+
+
+def _batch(subject: Subject, choice: Choices, rows: int, device: str) -> Batch:
+    contract = subject.contract
+    size = {d: min(n, WIDTH) for d, n in first_sizes(contract).items()}
+    drawn = calm(
+        contract, choice, size, 2 * rows, seeded(contract.name, "derivatives"), FLOAT64, device=device, interior=True
+    )
+    good = np.flatnonzero(smooth_rows(subject, drawn))[: rows if subject.takes_none else 1]
+    return drawn.take(contract, good)
+
+
+def _derivative(context: Context, mode: str) -> Outcome:
+    subject, contract = context.subject, context.subject.contract
+    evidence = Evidence(subject=subject, precision=context.precision)
+    options = settings_of(subject)
+    for number, choice in enumerate(options):
+        for rows, fast in ((FAST_ROWS, True), (SLOW_ROWS, False)):
+            if not fast and number not in (0, len(options) - 1):
+                continue
+            batch = _batch(subject, choice, rows, context.device)
+            leaves = tuple(n for n in batch.truth(contract).gradients if n in batch.args)
+            if not batch.rows(contract) or not leaves:
+                continue
+            batch = replace(batch, reduction="none")
+            raised = differentiate(subject, batch, mode, leaves, fast=fast)
+            evidence.cases += batch.rows(contract)
+            if raised is None:
+                continue
+            if raised.type != "GradcheckError":
+                return refused(context, raised, TOPICS[mode], mode)
+            where = f"{mode} with {dict(choice.parameters)}"
+            said = f"{where}: derivatives differ from finite differences: {_brief(raised.message)}"
+            evidence.put(defect(subject, mode, said, batch=batch))
+    if not evidence.cases:
+        raise VacuousCheckError(f"{subject.name}: {mode}: no row away from kinks and Departures")
+    return evidence.outcome()
+
+
+def _brief(message: str) -> str:
+    return " ".join(message.split())[:300]
+
+
+def gradcheck(context: Context) -> Outcome:
+    """The gradient is the derivative of the loss."""
+    return _derivative(context, "gradcheck")
+
+
+def gradgradcheck(context: Context) -> Outcome:
+    """The gradient of the gradient is its derivative."""
+    return _derivative(context, "gradgradcheck")
+
+
+def forward_mode(context: Context) -> Outcome:
+    """Forward-mode differentiation gives the derivative of the loss."""
+    return _derivative(context, "forward-mode")
+
+
+def _items(subject: Subject) -> tuple[str, ...]:
+    return ("",) if any(a.differentiable for a in subject.contract.args) else ()
+
+
+def _dtypes(subject: Subject, item: str) -> tuple[str, ...]:
+    return ("float64",)
+
+
+register(Check(name="gradcheck", run=gradcheck, items=_items, dtypes=_dtypes))
+register(Check(name="gradgradcheck", run=gradgradcheck, items=_items, dtypes=_dtypes))
+register(Check(name="forward-mode", run=forward_mode, items=_items, dtypes=_dtypes))

@@ -1,0 +1,304 @@
+"""The outside of a loss: dtypes, shapes, devices, defaults, what it leaves alone, and the calls that must raise."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from harness.binding import Subject
+from harness.cases import Batch
+from harness.checks.base import Check, Context, Outcome, register
+from harness.checks.grading import Evidence, VacuousCheckError, defect, note, refused
+from harness.checks.reductions import shape_of as unreduced_shape
+from harness.checks.sampling import calm_batches, settings_of
+from harness.evaluate import Form, Raised, form_of, observe, observe_rows, provoke, provoke_apart, shape_of
+from harness.special import ErrorInput
+
+ROWS = 6
+
+
+def _leaves(subject: Subject, batch: Batch) -> tuple[str, ...]:
+    return tuple(a.name for a in subject.contract.args if a.name in batch.args and a.differentiable)
+
+
+def _batches(context: Context) -> list[Batch]:
+    return list(calm_batches(context.subject, context.precision, context.device, ROWS, "form"))
+
+
+def _reductions(subject: Subject) -> tuple[str, ...]:
+    return subject.reductions or ("none",)
+
+
+def _over_calls(context: Context, look: Callable[[Evidence, Batch], Raised | None]) -> Outcome:
+    """Look at every setting and reduction; a call that raises ends it."""
+    evidence = Evidence(subject=context.subject, precision=context.precision)
+    for batch in _batches(context):
+        for reduction in _reductions(context.subject):
+            stopped = look(evidence, replace(batch, reduction=reduction))
+            if stopped is not None:
+                return refused(context, stopped, context.item)
+            evidence.cases += 1
+    return evidence.outcome()
+
+
+def result_dtype_and_device(context: Context) -> Outcome:
+    """The result has the dtype and device of the inputs."""
+
+    def look(evidence: Evidence, batch: Batch) -> Raised | None:
+        form = form_of(context.subject, batch)
+        want = (context.precision.name, batch.device)
+        if form.raised is None and (form.dtype, form.device.partition(":")[0]) != (want[0], want[1].partition(":")[0]):
+            said = (
+                f"reduction={batch.reduction}: expected dtype {want[0]} on {want[1]}, got {form.dtype} on {form.device}"
+            )
+            evidence.put(defect(context.subject, "dtype", said, batch=batch, output="value"))
+        return form.raised
+
+    return _over_calls(context, look)
+
+
+def result_shape(context: Context) -> Outcome:
+    """A scalar when reduced; unreduced, one number a row in the shape of the batch."""
+    subject = context.subject
+
+    def look(evidence: Evidence, batch: Batch) -> Raised | None:
+        layouts = subject.contract.layouts if subject.reductions else ("rows",)
+        for layout in layouts:
+            rows = batch.take(subject.contract, slice(0, 1)) if layout == "single" else batch
+            laid = replace(rows, layout=layout)
+            form = form_of(subject, laid)
+            if form.raised is not None:
+                return form.raised
+            unreduced = batch.reduction == "none" and subject.takes_none
+            want = unreduced_shape(laid, laid.rows(subject.contract)) if unreduced else ()
+            if form.shape != want:
+                said = f"reduction={batch.reduction}, layout {layout}: expected shape {want}, got {form.shape}"
+                evidence.put(defect(subject, "shape", said, batch=laid, output="value"))
+        return None
+
+    return _over_calls(context, look)
+
+
+def gradient_dtype_and_shape(context: Context) -> Outcome:
+    """Every gradient has the dtype and the shape of its argument."""
+    subject = context.subject
+
+    def look(evidence: Evidence, batch: Batch) -> Raised | None:
+        form = form_of(subject, batch, leaves=_leaves(subject, batch))
+        for name, (dtype, shape) in form.gradients.items():
+            want = (context.precision.name, shape_of(subject, batch, name))
+            if (dtype, shape) != want:
+                said = f"gradient of {name}: expected {want[0]} of shape {want[1]}, got {dtype} of shape {shape}"
+                evidence.put(defect(subject, "dtype", said, batch=batch, output=name))
+        return form.raised
+
+    return _over_calls(context, look)
+
+
+def inputs_unchanged(context: Context) -> Outcome:
+    """No input holds other numbers after the call."""
+
+    def look(evidence: Evidence, batch: Batch) -> Raised | None:
+        form = form_of(context.subject, batch)
+        if form.changed:
+            said = f"expected its inputs unchanged, got other numbers in {', '.join(form.changed)}"
+            evidence.put(defect(context.subject, "mutated", said, batch=batch))
+        return form.raised
+
+    return _over_calls(context, look)
+
+
+def same_twice(context: Context) -> Outcome:
+    """The same input gives the same bits, value and gradient, and the random number generator is not used."""
+
+    def look(evidence: Evidence, batch: Batch) -> Raised | None:
+        one, other = observe(context.subject, batch), observe(context.subject, batch)
+        for name, got in one.outputs().items():
+            if not identical(got, other.outputs().get(name)):
+                said = f"{name}: expected the same bits twice, got others"
+                evidence.put(defect(context.subject, "nondeterministic", said, batch=batch, output=name))
+        if one.used_rng:
+            said = "draws from the global random number generator: expected none of it to be used"
+            evidence.put(defect(context.subject, "random", said, batch=batch))
+        return one.raised
+
+    return _over_calls(context, look)
+
+
+def identical(one: Any, other: Any) -> bool:
+    """Bit for bit, any nan being any other."""
+    if one is None or other is None or one.shape != other.shape:
+        return one is None and other is None
+    return bool(
+        np.array_equal(one, other, equal_nan=True)
+        and np.array_equal(np.signbit(one)[one == 0], np.signbit(other)[one == 0])
+    )
+
+
+def constant_argument(context: Context, name: str) -> Outcome:
+    """An argument that the Contract declares constant refuses a gradient, gets none, or one that is right.
+
+    The loss is linear in a weight of its own row: the gradient times the weight is the loss.
+    """
+    subject = context.subject
+    evidence = Evidence(subject=subject, precision=context.precision)
+    for batch in _batches(context):
+        if name not in batch.args:
+            continue
+        form = form_of(subject, batch, leaves=(name,))
+        evidence.cases += 1
+        if form.raised is not None:
+            if not re.search(f"{subject.places.get(name, name)}|differentiable|grad", form.raised.message):
+                said = f"{name} that requires a gradient: expected a message that says so, got {form.raised}"
+                evidence.put(defect(subject, "raised", said, batch=batch))
+            continue
+        if name in form.leaf_gradients:
+            _right_gradient(evidence, subject, batch, name, form)
+    if not evidence.cases:
+        raise VacuousCheckError(f"{subject.name}: {name}: no setting has this argument")
+    return evidence.outcome()
+
+
+def _right_gradient(evidence: Evidence, subject: Subject, batch: Batch, name: str, form: Form) -> None:
+    arg, gradient = subject.contract.arg(name), form.leaf_gradients[name]
+    value = observe_rows(subject, batch, gradients=False).value
+    judged = name == "weight" and not (arg.shared or arg.dims) and value is not None and subject.takes_none
+    if judged and value is not None:
+        slack = 16.0 * batch.precision.u * np.abs(value) + batch.precision.smallest_normal
+        if not (np.abs(gradient * batch.args[name] - value) <= slack).all():
+            said = f"the gradient of {name}: expected the loss over the weight, got {gradient.tolist()}"
+            evidence.put(defect(subject, "gradient", said, batch=batch, output=name))
+            return
+    evidence.put(
+        note(subject, "constant", f"a gradient flows to {name}, which the Contract holds constant", output=name)
+    )
+
+
+def meta_device(context: Context) -> Outcome:
+    """On the meta device shape and dtype are inferred as they are on this one, or the call raises."""
+    subject = context.subject
+    evidence = Evidence(subject=subject, precision=context.precision)
+    for batch in _batches(context):
+        for reduction in _reductions(subject):
+            here = replace(batch, reduction=reduction)
+            form, real = form_of(subject, here, devices=dict.fromkeys(batch.args, "meta")), form_of(subject, here)
+            evidence.cases += 1
+            if form.raised is not None:
+                evidence.put(note(subject, "meta", f"the meta device is refused: {form.raised}"))
+            elif (form.device, form.shape, form.dtype) != ("meta", real.shape, real.dtype):
+                got = f"{form.dtype} of shape {form.shape} on {form.device}"
+                said = f"meta device: expected {real.dtype} of shape {real.shape} on meta, got {got}"
+                evidence.put(defect(subject, "meta", said, batch=here))
+    return evidence.outcome()
+
+
+def other_device(context: Context, name: str) -> Outcome:
+    """An argument on another device than the first raises."""
+    subject = context.subject
+    evidence = Evidence(subject=subject, precision=context.precision)
+    for batch in _batches(context):
+        if name not in batch.args:
+            continue
+        form = form_of(subject, batch, devices={name: "meta"})
+        evidence.cases += 1
+        if form.raised is None:
+            said = f"{name} on meta, the others on {batch.device}: expected an exception, got a result on {form.device}"
+            evidence.put(defect(subject, "device", said))
+        elif not re.search(r"device|meta|same type|backend", form.raised.message):
+            evidence.put(
+                note(subject, "device", f"{name} on meta: expected a message that names the device, got {form.raised}")
+            )
+    return evidence.outcome()
+
+
+def raises(context: Context, error: ErrorInput) -> Outcome:
+    """The call raises one of the named exceptions, with a message that says why."""
+    subject = context.subject
+    raised = (provoke_apart if error.crashes else provoke)(subject, error.call)
+    if raised is not None and raised.type == "NotOfferedError":
+        return Outcome()
+    got = "a result" if raised is None else str(raised)
+    if raised is not None and raised.type in error.raises and re.search(error.match, raised.message):
+        return Outcome(cases=1)
+    declared = subject.unsupported.get(f"error: {error.name}")
+    if declared is not None and re.search(declared, got):
+        return Outcome(unsupported=got, cases=1)
+    what = " or ".join(error.raises) + (f" with a message like /{error.match}/" if error.match else "")
+    return Outcome(findings=(defect(subject, "error", f"{error.name}: expected {what}, got {got}"),), cases=1)
+
+
+def defaults(context: Context) -> Outcome:
+    """A parameter that is not given has the Contract's first value."""
+    subject = context.subject
+    evidence = Evidence(subject=subject, precision=context.precision)
+    for name, want, got in _defaults(subject):
+        evidence.cases += 1
+        if got is not want and got != want:
+            evidence.put(defect(subject, "default", f"{name}: expected the default {want!r}, got {got!r}", output=name))
+    return evidence.outcome()
+
+
+def _defaults(subject: Subject) -> list[tuple[str, Any, Any]]:
+    """Parameter, the Contract's default, the callable's own."""
+    source = subject.loss.__init__ if subject.constructed else getattr(subject.loss, "forward", subject.loss)
+    try:
+        signature = inspect.signature(source).parameters
+    except (TypeError, ValueError):
+        return []
+    return [
+        (p.name, p.values[0], signature[p.name].default)
+        for p in subject.contract.parameters
+        if p.name in signature and signature[p.name].default is not inspect.Parameter.empty
+    ]
+
+
+WHOLE: dict[str, Callable[[Context], Outcome]] = {
+    "the result has the dtype and device of the inputs": result_dtype_and_device,
+    "a gradient has the dtype and shape of its argument": gradient_dtype_and_shape,
+    "the result has the shape of the batch, or none": result_shape,
+    "inputs are left as they are": inputs_unchanged,
+    "the same input gives the same bits": same_twice,
+    "the meta device infers the shape": meta_device,
+    "defaults are those of the Contract": defaults,
+}
+EVERY_DTYPE = 2
+CONSTANT, DEVICE, ERROR = "constant: ", "on another device: ", "error: "
+
+
+def form(context: Context) -> Outcome:
+    """What a loss owes its caller beside the number."""
+    item = context.item
+    if item in WHOLE:
+        return WHOLE[item](context)
+    if item.startswith(CONSTANT):
+        return constant_argument(context, item.removeprefix(CONSTANT))
+    if item.startswith(DEVICE):
+        return other_device(context, item.removeprefix(DEVICE))
+    return raises(context, next(e for e in context.subject.contract.errors if ERROR + e.name == item))
+
+
+def _items(subject: Subject) -> tuple[str, ...]:
+    contract = subject.contract
+    present = {n for c in settings_of(subject) for n in c.present} & set(subject.arguments)
+    args = [a for a in contract.args if a.name in present]
+    constants = [a.name for a in args if a.role == "weight" and not a.differentiable and not a.kind.integral]
+    whole = [item for item in WHOLE if item != "defaults are those of the Contract" or _defaults(subject)]
+    return (
+        *whole,
+        *(CONSTANT + n for n in constants),
+        *(DEVICE + a.name for a in args[1:]),
+        *(ERROR + e.name for e in contract.errors),
+    )
+
+
+def _dtypes(subject: Subject, item: str) -> tuple[str, ...]:
+    every = tuple(WHOLE)[:EVERY_DTYPE]
+    return ("float64", "float32", "float16", "bfloat16") if item in every else ("float32",)
+
+
+register(Check(name="form", run=form, items=_items, dtypes=_dtypes))

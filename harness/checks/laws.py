@@ -1,0 +1,113 @@
+"""Metamorphic laws: those of the Contract, and those that hold for every loss of many rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from harness.binding import Subject
+from harness.checks.base import Check, Context, Outcome, register
+from harness.checks.grading import Evidence, Mask, refusal
+from harness.checks.relation import Side, broken_law, finished, judge_relation, side
+from harness.checks.rows import general
+from harness.checks.sampling import mixed_batches
+from harness.evaluate import Raised, sibling
+from harness.laws import Inequality, Law, Sibling, Vanishing
+from harness.ulp import Array
+
+ROWS = 512
+SINGLES = 24
+"""Rows where the Subject has to be called with one at a time."""
+
+
+def _declared(context: Context, law: Law) -> Outcome:
+    subject, contract = context.subject, context.subject.contract
+    evidence = Evidence(subject=subject, precision=context.precision)
+    rows = ROWS if subject.takes_none else SINGLES
+    for batch in mixed_batches(subject, context.precision, context.device, rows, "laws"):
+        before = side(subject, batch)
+        stopped = refusal(context, before.seen)
+        if stopped is not None:
+            return stopped
+        with np.errstate(all="ignore"):
+            moved = law.move(batch.points(before.truth))
+        applies = np.broadcast_to(np.asarray(moved.applies, np.bool_), before.truth.value.exact.shape)
+        if isinstance(law, Sibling):
+            other = sibling(law.loss, moved.args, law.real, moved.parameters, batch)
+            if isinstance(other, Raised):
+                raise RuntimeError(f"{law.name}: the sibling raised {other}")
+            _judge_sibling(evidence, law.name, before, other, applies, moved.factor)
+            continue
+        index = np.flatnonzero(applies)
+        if not index.size:
+            continue
+        parameters = {k: v for k, v in moved.parameters.items() if k in subject.parameters}
+        args = {k: v if contract.arg(k).shared else v[index] for k, v in moved.args.items()}
+        after = side(subject, replace(batch, args=args, parameters=parameters))
+        stopped = refusal(context, after.seen, law.name)
+        if stopped is not None:
+            return stopped
+        everywhere = np.ones(len(index), np.bool_)
+        if isinstance(law, Inequality):
+            _judge_sign(evidence, law.name, after, everywhere, below=True)
+        elif isinstance(law, Vanishing):
+            _judge_sign(evidence, law.name, after, everywhere, below=False)
+        else:
+            factor = np.broadcast_to(moved.factor, applies.shape)[index]
+            outputs = {k: (source, sign) for k, (source, sign) in law.gradients.items()}
+            judge_relation(evidence, law.name, before.take(index), after, everywhere, factor=factor, outputs=outputs)
+    return finished(context, evidence)
+
+
+def _judge_sign(evidence: Evidence, law: str, at: Side, rows: Mask, *, below: bool) -> None:
+    """value >= 0, or value = 0, up to the bound."""
+    got = at.got("value")
+    if got is None:
+        return
+    rows = rows & at.usable("value")
+    evidence.cases += int(rows.sum())
+    index = np.flatnonzero(rows & ((got < 0.0) if below else (got != 0.0)))
+    if not index.size:
+        return
+    broken = index[~(np.abs(got[index]) <= at.limits("value", index))]
+    if broken.size:
+        row = int(broken[0])
+        zero = np.zeros(1)
+        evidence.put(broken_law(evidence.subject, law, at, row, "value", zero, got[row], broken.size, rows.sum()))
+
+
+def _judge_sibling(
+    evidence: Evidence, law: str, before: Side, other: Array, applies: Mask, factor: Array | float
+) -> None:
+    got = before.got("value")
+    if got is None:
+        return
+    with np.errstate(all="ignore"):
+        want = np.broadcast_to(factor, got.shape) * np.reshape(other, got.shape)
+    rows = applies & before.usable("value") & np.isfinite(want)
+    evidence.cases += int(rows.sum())
+    index = np.flatnonzero(rows & (got != want))
+    if not index.size:
+        return
+    broken = index[~(np.abs(got[index] - want[index]) <= 2.0 * before.limits("value", index))]
+    if broken.size:
+        row = int(broken[0])
+        evidence.put(
+            broken_law(evidence.subject, law, before, row, "value", want[row], got[row], broken.size, rows.sum())
+        )
+
+
+def laws(context: Context) -> Outcome:
+    """The relation holds up to the bounds of both sides."""
+    named = {law.name: law for law in context.subject.contract.laws}
+    if context.item in named:
+        return _declared(context, named[context.item])
+    return general(context.subject)[context.item](context)
+
+
+def _items(subject: Subject) -> tuple[str, ...]:
+    return (*(law.name for law in subject.contract.laws), *general(subject))
+
+
+register(Check(name="laws", run=laws, items=_items))

@@ -1,0 +1,106 @@
+"""A nan, and an infinity where it is legal, reaches every output that depends on it, and no other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from harness.binding import Subject
+from harness.cases import Batch
+from harness.checks.base import Check, Context, Outcome, register
+from harness.checks.grading import (
+    Evidence,
+    VacuousCheckError,
+    covered_rows,
+    departures,
+    judge_reduced,
+    note,
+    plain_rows,
+    reduced_truth,
+    refusal,
+    shaped,
+)
+from harness.checks.sampling import calm_batches, counted, settings_of
+from harness.domain import Choice
+from harness.evaluate import observe, observe_rows
+from harness.judge import judge
+
+ROWS = 6
+PLACES = 3
+"""Entries of one row that are poisoned in turn: first, last, middle."""
+
+
+def poisons(subject: Subject, name: str) -> tuple[float, ...]:
+    """nan, and the infinities that are members of the argument's kind."""
+    legal = subject.contract.arg(name).kind.legal
+    return (np.nan, *(v for v in (np.inf, -np.inf) if bool(legal(np.array(v)))))
+
+
+def poisoned(batch: Batch, name: str, row: int, entry: int, value: float, *, shared: bool) -> Batch:
+    array = batch.args[name].copy()
+    flat = array.reshape(1 if shared else len(array), -1)
+    flat[0 if shared else row, entry] = value
+    return replace(batch, args={**batch.args, name: array})
+
+
+def nonfinite(context: Context) -> Outcome:
+    """The outputs that become nan are those whose truth does; the others stay right."""
+    subject, p = context.subject, context.precision
+    contract = subject.contract
+    arg = contract.arg(context.item)
+    evidence = Evidence(subject=subject, precision=p)
+    for calm in calm_batches(subject, p, context.device, 8 * ROWS, "nonfinite"):
+        if arg.name not in calm.args:
+            continue
+        sound = plain_rows(subject, calm).take(contract, slice(0, ROWS))
+        counting = np.flatnonzero(counted(contract, sound))
+        row = int(counting[len(counting) // 2]) if counting.size else 0
+        width = sound.args[arg.name].size if arg.shared else int(np.prod(sound.args[arg.name].shape[1:]))
+        for entry in sorted({0, width - 1, width // 2})[:PLACES]:
+            for value in poisons(subject, arg.name):
+                batch = poisoned(sound, arg.name, row, entry, value, shared=arg.shared)
+                what = f"{arg.name} is {value} in row {row}"
+                stopped = _look(context, batch, what, evidence)
+                if stopped is not None:
+                    return stopped
+    if not evidence.cases:
+        raise VacuousCheckError(f"{subject.name}: {context.item}: no setting has this argument")
+    outcome = evidence.outcome()
+    if isinstance(arg.kind, Choice):
+        # Labels of which nan is not one: what happens is shown, not failed.
+        notes = tuple(note(subject, f.kind, f.message, output=f.output) for f in outcome.findings)
+        return replace(outcome, findings=notes)
+    return outcome
+
+
+def _look(context: Context, batch: Batch, what: str, evidence: Evidence) -> Outcome | None:
+    subject = context.subject
+    contract = subject.contract
+    seen = observe_rows(subject, batch)
+    if seen.raised is not None:
+        pattern = refusal(context, seen, "nan")
+        if pattern is not None and pattern.unsupported:
+            return pattern
+        return Outcome(findings=(note(subject, "raised", f"{what}: refused: {seen.raised}", batch=batch),), cases=1)
+    truth = batch.truth(contract)
+    evidence.cases += batch.rows(contract)
+    evidence.add(batch, judge(contract, batch, truth, shaped(seen, truth), departures(subject)), what)
+    explained = covered_rows(subject, batch, truth, truth.outputs()).any()
+    for reduction, coefficients_of in contract.reductions.items():
+        if reduction not in subject.reductions or explained:
+            continue
+        whole = replace(batch, reduction=reduction)
+        seen = observe(subject, whole)
+        coefficients = coefficients_of({**batch.args, **batch.parameters}, (batch.rows(contract),))
+        got = shaped(seen, reduced_truth(contract, whole, truth, coefficients))
+        evidence.add(whole, judge_reduced(subject, whole, truth, coefficients, got), f"{what}, reduction={reduction}")
+    return None
+
+
+def _items(subject: Subject) -> tuple[str, ...]:
+    present = {n for c in settings_of(subject) for n in c.present}
+    return tuple(a.name for a in subject.contract.args if a.name in present and not a.kind.integral)
+
+
+register(Check(name="nonfinite", run=nonfinite, items=_items))

@@ -1,0 +1,358 @@
+"""Reductions and layouts: the same rows added up, and the same rows in another shape."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from harness.binding import Subject, accepted
+from harness.cases import Batch
+from harness.checks.base import Check, Context, Outcome, register
+from harness.checks.grading import (
+    Evidence,
+    VacuousCheckError,
+    covered_rows,
+    defect,
+    judge_reduced,
+    limits_of,
+    note,
+    plain_rows,
+    reduced_truth,
+    refusal,
+    shaped,
+)
+from harness.checks.sampling import (
+    calm,
+    calm_batches,
+    empty,
+    first_sizes,
+    ignored_by,
+    ignoring,
+    mixed_batches,
+    settings_of,
+)
+from harness.evaluate import Observation, _halves, observe
+from harness.generate import seeded
+from harness.ulp import FLOAT32, Array
+from reference.truth import Truth
+
+ROWS = (1, 7, 1000)
+MANY_ROWS = 70_000
+"""More elements than the largest number of float16."""
+MANY_CLASSES = (5_000, 128_256)
+SHAPED = ("matrix", "spatial")
+DEPRECATED = tuple((s, r) for s in (None, True, False) for r in (None, True, False) if (s, r) != (None, None))
+WARNS_MEAN = "batchmean"
+
+
+def shape_of(batch: Batch, rows: int) -> tuple[int, ...]:
+    """The shape of the unreduced loss in the batch's layout."""
+    if batch.layout == "single":
+        return ()
+    return _halves(rows) if batch.layout in SHAPED else (rows,)
+
+
+def coefficients_of(subject: Subject, batch: Batch, reduction: str) -> Array:
+    rows = batch.rows(subject.contract)
+    arguments = {**batch.args, **batch.parameters}
+    return subject.contract.reductions[reduction](arguments, shape_of(batch, rows))
+
+
+def compare(context: Context, batch: Batch, reduction: str, evidence: Evidence, what: str) -> Outcome | None:
+    """Judge one call with a reduction; the outcome where it raised."""
+    subject, contract = context.subject, context.subject.contract
+    whole = replace(batch, reduction=reduction)
+    seen = observe(subject, whole)
+    stopped = refusal(context, seen, what, "reduction")
+    if stopped is not None:
+        return stopped
+    truth, coefficients = batch.truth(contract), coefficients_of(subject, batch, reduction)
+    _judge(subject, whole, truth, coefficients, seen, evidence, what)
+    return None
+
+
+def _judge(
+    subject: Subject, whole: Batch, truth: Truth, coefficients: Array, seen: Observation, evidence: Evidence, what: str
+) -> None:
+    contract = subject.contract
+    expected = reduced_truth(contract, whole, truth, coefficients)
+    evidence.cases += 1
+    if seen.shape != ():
+        evidence.put(defect(subject, "shape", f"{what}: expected a scalar, got shape {seen.shape}", batch=whole))
+        return
+    evidence.add(whole, judge_reduced(subject, whole, truth, coefficients, shaped(seen, expected)), what)
+
+
+def plain(subject: Subject, batch: Batch, rows: int) -> Batch:
+    """``rows`` plain rows of a batch, repeated where there are not enough of them."""
+    sound = plain_rows(subject, batch)
+    return sound.take(subject.contract, np.resize(np.arange(sound.rows(subject.contract)), rows))
+
+
+def _reduction(context: Context, reduction: str) -> Outcome:
+    subject, contract, p = context.subject, context.subject.contract, context.precision
+    evidence = Evidence(subject=subject, precision=p)
+    for calm_ in calm_batches(subject, p, context.device, max(ROWS), f"reduction {reduction}"):
+        for rows in ROWS:
+            batch = plain(subject, calm_, min(rows, max(calm_.rows(contract), 1)))
+            layouts = [x for x in ("rows", *SHAPED) if x in contract.layouts and (x == "rows" or rows == max(ROWS))]
+            for layout in layouts:
+                laid = replace(batch, layout=layout)
+                what = f"{reduction} of {batch.rows(contract)} rows" + (
+                    f", layout {layout}" if layout != "rows" else ""
+                )
+                stopped = compare(context, laid, reduction, evidence, what)
+                if stopped is not None:
+                    return stopped
+    if reduction == "mean" and WARNS_MEAN in contract.reductions and subject.origin == "torch":
+        seen = observe(subject, replace(batch, reduction="mean"), gradients=False)
+        if not any(WARNS_MEAN in w for w in seen.warnings):
+            evidence.put(note(subject, "warning", f"mean: expected the warning that names {WARNS_MEAN}, got none"))
+    return evidence.outcome()
+
+
+def _many_elements(context: Context) -> Outcome:
+    subject, contract, p = context.subject, context.subject.contract, context.precision
+    evidence = Evidence(subject=subject, precision=p)
+    choice = settings_of(subject)[0]
+    rng = seeded(contract.name, "many", p.name)
+    batch = plain(subject, calm(contract, choice, {}, 2000, rng, p, device=context.device), MANY_ROWS)
+    return compare(context, batch, "mean", evidence, f"mean of {MANY_ROWS} elements") or evidence.outcome()
+
+
+def _many_classes(context: Context) -> Outcome:
+    subject, contract, p = context.subject, context.subject.contract, context.precision
+    evidence = Evidence(subject=subject, precision=p)
+    reduction = next(r for r in ("mean", *contract.reductions) if r in contract.reductions)
+    for classes in MANY_CLASSES:
+        for choice in (settings_of(subject)[0], settings_of(subject)[-1]):
+            rng = seeded(contract.name, "classes", classes, p.name)
+            batch = calm(contract, choice, first_sizes(contract) | {"C": classes}, 3, rng, p, device=context.device)
+            stopped = compare(context, batch, reduction, evidence, f"{classes} classes")
+            if stopped is not None:
+                return stopped
+    return evidence.outcome()
+
+
+def _empty(context: Context, reduction: str) -> Outcome:
+    """No rows: a sum is 0, a mean 0 / 0, and every gradient is empty."""
+    subject, contract = context.subject, context.subject.contract
+    evidence = Evidence(subject=subject, precision=context.precision)
+    want = 0.0 if reduction == "sum" else np.nan
+    for calm_ in calm_batches(subject, context.precision, context.device, 3, "empty"):
+        batch = replace(empty(contract, calm_), reduction=reduction)
+        seen = observe(subject, batch)
+        stopped = refusal(context, seen, "empty batch")
+        if stopped is not None:
+            return stopped
+        evidence.cases += 1
+        if seen.value is None or seen.value.shape != (1,) or not np.array_equal(seen.value, [want], equal_nan=True):
+            got = None if seen.value is None else seen.value.tolist()
+            evidence.put(
+                defect(subject, "reduction", f"{reduction} of no rows: expected {want}, got {got}", output="value")
+            )
+    return evidence.outcome()
+
+
+def _all_ignored(context: Context, reduction: str) -> Outcome:
+    subject, contract = context.subject, context.subject.contract
+    evidence = Evidence(subject=subject, precision=context.precision)
+    target, name = ignoring(contract), ignored_by(contract)
+    assert target is not None
+    for batch in calm_batches(subject, context.precision, context.device, 7, "ignored"):
+        if name not in batch.parameters:
+            continue
+        ignored = np.full_like(batch.args[target.name], batch.parameters[name])
+        args = {**batch.args, target.name: ignored}
+        stopped = compare(context, replace(batch, args=args), reduction, evidence, f"{reduction} of ignored rows only")
+        if stopped is not None:
+            return stopped
+    if not evidence.cases:
+        raise VacuousCheckError(f"{subject.name}: all ignored: the parameter {name} is not offered")
+    return evidence.outcome()
+
+
+def documented(size_average: bool | None, reduce: bool | None) -> str:
+    """What the deprecated pair stands for; None is True."""
+    if reduce is False:
+        return "none"
+    return "sum" if size_average is False else "mean"
+
+
+def _deprecated(context: Context, size_average: bool | None, reduce: bool | None) -> Outcome:
+    """size_average and reduce override ``reduction`` as documented, and say that they are deprecated."""
+    subject, contract = context.subject, context.subject.contract
+    evidence = Evidence(subject=subject, precision=context.precision)
+    want = documented(size_average, reduce)
+    batch = plain(subject, next(calm_batches(subject, context.precision, context.device, 64, "deprecated")), 8)
+    pair = {"size_average": size_average, "reduce": reduce}
+    other = "sum" if want == "mean" else "mean"
+    old = replace(batch, reduction=other, parameters={**batch.parameters, **pair})
+    seen = observe(subject, old, gradients=False)
+    stopped = refusal(context, seen, "deprecated")
+    if stopped is not None:
+        return stopped
+    evidence.cases = 1
+    if want == "none":
+        ok = seen.shape == shape_of(batch, batch.rows(contract))
+        if not ok:
+            evidence.put(defect(subject, "reduction", f"{context.item}: expected no reduction, got shape {seen.shape}"))
+    else:
+        truth, coefficients = batch.truth(contract), coefficients_of(subject, batch, want)
+        _judge(subject, replace(batch, reduction=want), truth, coefficients, seen, evidence, context.item)
+    if not any(re.search("deprecated", w) for w in seen.warnings):
+        evidence.put(note(subject, "warning", f"{context.item}: expected a warning that it is deprecated, got none"))
+    return evidence.outcome()
+
+
+NEAR = 0.02
+"""Relative difference by which a fixed result is recognised as a reduction; how good it is, is judged after."""
+
+
+def fixed_reduction(subject: Subject) -> str:
+    """The reduction that a callable without the keyword applies: ``none``, one of the Contract's, or empty."""
+    contract = subject.contract
+    batch = plain(replace(subject, fixed="none"), next(calm_batches(subject, FLOAT32, "cpu", 64, "fixed")), 7)
+    seen = observe(subject, batch, gradients=False)
+    if seen.value is None:
+        return ""
+    if seen.shape == (7,):
+        return "none"
+    truth = batch.truth(contract)
+    distances = {}
+    for name in contract.reductions:
+        want = float(reduced_truth(contract, batch, truth, coefficients_of(subject, batch, name)).value.exact[0])
+        distances[name] = abs(float(seen.value.ravel()[0]) - want) / max(abs(want), 1e-300)
+    best = min(distances, key=lambda n: distances[n])
+    return best if seen.shape == () and distances[best] <= NEAR else ""
+
+
+def _fixed(context: Context) -> Outcome:
+    subject = context.subject
+    calm_ = next(calm_batches(subject, context.precision, context.device, 7, "fixed"))
+    seen = observe(subject, calm_)
+    stopped = refusal(context, seen, "reduction")
+    if stopped is not None:
+        return stopped
+    reduction = fixed_reduction(subject)
+    if reduction == "none":
+        return Outcome(cases=1)
+    if not reduction:
+        wanted = " or ".join(("none", *subject.contract.reductions))
+        message = f"expected a result that is {wanted} of the unreduced loss, got shape {seen.shape} and another number"
+        return Outcome(findings=(defect(subject, "reduction", message, batch=calm_, output="value"),), cases=1)
+    return _reduction(context, reduction)
+
+
+def _layout(context: Context, layout: str) -> Outcome:
+    """The rows in another shape or not contiguous: the same bits, or both within the bounds."""
+    subject, contract, p = context.subject, context.subject.contract, context.precision
+    evidence = Evidence(subject=subject, precision=p)
+    for batch in _laid_out(context, layout):
+        flat, laid = observe(subject, replace(batch, layout="rows")), observe(subject, batch)
+        stopped = refusal(context, laid, f"layout {layout}") or refusal(context, flat)
+        if stopped is not None:
+            return stopped
+        truth = batch.truth(contract)
+        one, other = shaped(flat, truth), shaped(laid, truth)
+        evidence.cases += batch.rows(contract)
+        for name in truth.outputs():
+            if name not in one:
+                continue
+            if name not in other:
+                evidence.put(
+                    defect(subject, "shape", f"layout {layout}: {name}: got another shape than the rows", batch=batch)
+                )
+                continue
+            if name != "value" and contract.arg(name).shared:
+                continue
+            differ = ~((one[name] == other[name]) | (np.isnan(one[name]) & np.isnan(other[name])))
+            index = np.flatnonzero(
+                differ.reshape(len(differ), -1).any(axis=1) & ~covered_rows(subject, batch, truth, [name])
+            )
+            if not index.size:
+                continue
+            limits = limits_of(contract, batch, truth, name, index).mixed
+            with np.errstate(invalid="ignore"):
+                off = differ[index] & ~(np.abs(one[name][index] - other[name][index]) <= 2.0 * limits)
+            worse = index[off.reshape(len(off), -1).any(axis=1)]
+            if worse.size:
+                row = batch.take(contract, worse[:1])
+                want, got = one[name][worse[0]].tolist(), other[name][worse[0]].tolist()
+                said = f"layout {layout}: {name}: expected the rows' {want}, got {got}"
+                evidence.put(defect(subject, "layout", said, batch=row, output=name))
+    return evidence.outcome()
+
+
+def _laid_out(context: Context, layout: str) -> Iterator[Batch]:
+    subject, contract = context.subject, context.subject.contract
+    for batch in mixed_batches(subject, context.precision, context.device, 64, f"layout {layout}"):
+        if layout == "single":
+            for row in range(0, batch.rows(contract), 16):
+                yield replace(batch.take(contract, slice(row, row + 1)), layout=layout)
+        else:
+            even = batch.rows(contract) // 2 * 2
+            yield replace(batch.take(contract, slice(0, even)), layout=layout)
+
+
+def reductions(context: Context) -> Outcome:
+    """The reduced loss is the documented sum of the unreduced one, value and gradient."""
+    item = context.item
+    if item == "fixed reduction":
+        return _fixed(context)
+    if item == "many classes":
+        return _many_classes(context)
+    if item.startswith("mean of"):
+        return _many_elements(context)
+    if item.startswith("layout="):
+        return _layout(context, item.removeprefix("layout="))
+    if item.startswith("size_average="):
+        return _deprecated(context, *next(pair for pair in DEPRECATED if _pair(*pair) == item))
+    reduction, _, rows = item.removeprefix("reduction=").partition(", ")
+    if rows == "empty batch":
+        return _empty(context, reduction)
+    return _all_ignored(context, reduction) if rows == "all ignored" else _reduction(context, reduction)
+
+
+def _pair(size_average: bool | None, reduce: bool | None) -> str:
+    return f"size_average={size_average}, reduce={reduce} -> {documented(size_average, reduce)}"
+
+
+MANY = f"mean of {MANY_ROWS} elements"
+
+
+def _items(subject: Subject) -> tuple[str, ...]:
+    contract = subject.contract
+    if not subject.reductions:
+        layouts = tuple(f"layout={x}" for x in contract.layouts if x != "rows") if subject.takes_none else ()
+        return ("fixed reduction", *layouts)
+    names = [r for r in subject.reductions if r != "none"]
+    items = [f"reduction={r}" for r in names]
+    items += [f"reduction={r}, empty batch" for r in names]
+    if ignored_by(contract) in subject.parameters:
+        items += [f"reduction={r}, all ignored" for r in names]
+    if contract.scalar and "mean" in names:
+        items.append(MANY)
+    if "C" in contract.dims:
+        items.append("many classes")
+    items += [f"layout={x}" for x in contract.layouts if x != "rows"]
+    signature = subject.options or accepted(subject.loss)[0] if subject.loss is not None else ()
+    if {"size_average", "reduce"} <= set(signature):
+        items += [_pair(*pair) for pair in DEPRECATED]
+    return tuple(items)
+
+
+def _dtypes(subject: Subject, item: str) -> tuple[str, ...]:
+    if item.startswith("size_average=") or "empty" in item:
+        return ("float32",)
+    if item == MANY:
+        return ("float32", "float16", "bfloat16")
+    if item == "many classes":
+        return ("float32", "bfloat16")
+    return ("float64", "float32", "float16", "bfloat16")
+
+
+register(Check(name="reductions", run=reductions, items=_items, dtypes=_dtypes))

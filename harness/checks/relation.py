@@ -1,0 +1,136 @@
+"""Two sides of a relation between cases, judged with the bounds of both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from harness.binding import Subject
+from harness.cases import Batch
+from harness.checks.base import Context, Outcome
+from harness.checks.grading import Evidence, Mask, VacuousCheckError, covered_rows, defect, limits_of
+from harness.evaluate import Observation, observe_rows
+from harness.findings import reproduction, show
+from harness.records import Finding
+from harness.ulp import Array, to_hex
+from reference.truth import Truth
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """One side of a relation: rows, their truth, and what the Subject gives."""
+
+    subject: Subject
+    batch: Batch
+    truth: Truth
+    seen: Observation
+
+    def take(self, index: npt.NDArray[np.intp]) -> Side:
+        contract = self.subject.contract
+        skip = [a.name for a in contract.args if a.shared]
+        return Side(
+            subject=self.subject,
+            batch=self.batch.take(contract, index),
+            truth=self.truth.rows(index, skip),
+            seen=replace(
+                self.seen,
+                value=None if self.seen.value is None else self.seen.value[index],
+                gradients={n: g[index] for n, g in self.seen.gradients.items() if n not in skip},
+            ),
+        )
+
+    def got(self, output: str) -> Array | None:
+        found = self.seen.outputs().get(output)
+        wanted = self.truth.outputs().get(output)
+        return found if found is not None and wanted is not None and found.shape == wanted.exact.shape else None
+
+    def usable(self, output: str) -> Mask:
+        """Rows whose output is finite, smooth and covered by no Departure."""
+        got, want = self.got(output), self.truth.outputs()[output]
+        assert got is not None
+        good = np.isfinite(got) & np.isfinite(want.exact)
+        if want.interval is not None:
+            good &= np.broadcast_to(want.interval[0] == want.interval[1], good.shape)
+        rows: Mask = np.asarray(good.reshape(len(good), -1).all(axis=1))
+        return rows & ~covered_rows(self.subject, self.batch, self.truth, [output])
+
+    def limits(self, output: str, index: npt.NDArray[np.intp]) -> Array:
+        return limits_of(self.subject.contract, self.batch, self.truth, output, index).absolute
+
+
+def side(subject: Subject, batch: Batch) -> Side:
+    contract = subject.contract
+    return Side(subject=subject, batch=batch, truth=batch.truth(contract), seen=observe_rows(subject, batch))
+
+
+def related(
+    before: Side, after: Side, applies: Mask, factor: Array | float, outputs: Mapping[str, tuple[str, Array | float]]
+) -> Iterator[tuple[str, Mask, npt.NDArray[np.intp], Array, Array]]:
+    """For every output: its name after, the rows judged, those that break the relation, want and got."""
+    for name, (source, sign) in {"value": ("value", factor), **outputs}.items():
+        got, old = after.got(name), before.got(source)
+        if got is None or old is None or old.shape != got.shape:
+            continue
+        rows = applies & before.usable(source) & after.usable(name)
+        scale = np.reshape(np.broadcast_to(sign, (len(rows),)), (len(rows),) + (1,) * (got.ndim - 1))
+        with np.errstate(all="ignore"):
+            want = scale * old
+            index = np.flatnonzero(rows & ~(got == want).reshape(len(rows), -1).all(axis=1))
+            broken = index
+            if index.size:
+                allowed = after.limits(name, index) + np.abs(scale[index]) * before.limits(source, index)
+                off = ~(np.abs(got[index] - want[index]) <= allowed)
+                broken = index[off.reshape(len(off), -1).any(axis=1)]
+        yield name, rows, broken, want, got
+
+
+def judge_relation(
+    evidence: Evidence,
+    law: str,
+    before: Side,
+    after: Side,
+    applies: Mask,
+    *,
+    factor: Array | float = 1.0,
+    outputs: Mapping[str, tuple[str, Array | float]] | None = None,
+) -> None:
+    """Put what breaks ``after = factor * before`` into the evidence; count the rows of the value."""
+    for name, rows, broken, want, got in related(before, after, applies, factor, outputs or {}):
+        if name == "value":
+            evidence.cases += int(rows.sum())
+        if broken.size:
+            at = int(broken[0])
+            evidence.put(broken_law(evidence.subject, law, after, at, name, want[at], got[at], broken.size, rows.sum()))
+
+
+def broken_law(
+    subject: Subject, law: str, after: Side, row: int, output: str, want: Any, got: Any, count: int, total: int
+) -> Finding:
+    want, got = np.ravel(want), np.ravel(got)
+    with np.errstate(all="ignore"):
+        entry = int(np.argmax(np.nan_to_num(np.abs(want - got), nan=np.inf)))
+    batch = after.batch.take(subject.contract, np.array([row]))
+    what = "value" if output == "value" else f"gradient with respect to {output}"
+    message = f"{law}: {what}: expected {show(float(want[entry]))}, got {show(float(got[entry]))}"
+    return msgspec.structs.replace(
+        defect(subject, "law", message, batch=batch, output=output),
+        got=to_hex(float(got[entry])),
+        want=to_hex(float(want[entry])),
+        count=int(count),
+        total=int(max(total, count)),
+        reproduction=reproduction(subject, batch, output, float(want[entry])),
+    )
+
+
+def finished(context: Context, evidence: Evidence) -> Outcome:
+    """The outcome, where the law was asked of some row at all."""
+    if not evidence.cases:
+        raise VacuousCheckError(
+            f"{context.subject.name}: {context.item}: applied to no row in {context.precision.name}"
+        )
+    return evidence.outcome()

@@ -1,0 +1,103 @@
+"""Gaussian negative log-likelihood with a variance for every element."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from harness.contract import Contract, Parameter
+from harness.deviations import Points
+from harness.domain import Arg, NonNegative, Real
+from harness.laws import Law, Moved, exchanged, non_negative
+from harness.special import SPECIAL_VALUES, ErrorInput, Special, table
+from harness.ulp import round_to
+from reference.likelihood import gaussian_nll_loss
+
+NEGATIVE = ("outside", "a variance is not negative")
+VARIANCES = {v: NEGATIVE for v in SPECIAL_VALUES if v[0] == "-" and v != "-0"} | {"+inf": "+inf", "nan": "nan"}
+
+
+def _clamped(at: Points) -> Moved:
+    """A variance below eps counts as eps, where eps is a number of the dtype."""
+    eps = float(at["eps"])
+    exact = float(round_to(at.precision, eps)) == eps
+    return Moved(args={**at.args, "var": np.full_like(at["var"], eps)}, parameters=at.parameters, applies=(at["var"] < eps) & exact)
+
+
+CONTRACT = Contract(
+    name="gaussian_nll_loss",
+    module="GaussianNLLLoss",
+    summary="Negative log-likelihood of a target under a Gaussian of predicted mean and variance.",
+    formula="(log(m) + (input - target)**2 / m) / 2, m = max(var, eps); full adds log(2 pi) / 2",
+    sources=(
+        "torch.nn.GaussianNLLLoss",
+        "D. Nix and A. Weigend, Estimating the mean and variance of the target probability distribution (1994)",
+    ),
+    args=(
+        Arg(name="input", kind=Real()),
+        Arg(name="target", kind=Real()),
+        Arg(name="var", kind=NonNegative()),
+    ),
+    parameters=(Parameter(name="full", values=(False, True)), Parameter(name="eps", values=(1e-6, 0.5))),
+    oracle=gaussian_nll_loss,
+    scales="B_ref = (abs(log m) + d**2 / m) / 2; B_abs = 1 + abs(log m) + (abs(x) + abs(y))**2 / m; order d * d / m",
+    specials=(
+        *table("input", {"target": 0.0, "var": 1.0}, {"+inf": "+inf", "-inf": "+inf", "nan": "nan"}),
+        *table("target", {"input": 0.0, "var": 1.0}, {"+inf": "+inf", "-inf": "+inf", "nan": "nan"}),
+        *table("var", {"input": 1.0, "target": 0.5}, VARIANCES),
+        Special(
+            condition="perfect mean, variance 1", args={"input": [0.5], "target": [0.5], "var": [1.0]}, want="0"
+        ),
+        Special(
+            condition="perfect mean, variance 0 counts as eps",
+            args={"input": [0.5], "target": [0.5], "var": [0.0]},
+            want=-6.907755279,
+        ),
+        Special(
+            condition="off by 2 at variance 4, full",
+            args={"input": [2.5], "target": [0.5], "var": [4.0]},
+            parameters={"full": True},
+            want=2.1120857138,
+        ),
+    ),
+    laws=(
+        exchanged("input", "target"),
+        Law(
+            name="a variance below eps counts as eps",
+            move=_clamped,
+            gradients={"input": ("input", 1.0), "target": ("target", 1.0), "var": ("var", 1.0)},
+        ),
+        non_negative(lambda at: np.asarray(at["var"] >= 1.0, np.bool_), "never below 0 for variances of at least 1"),
+    ),
+    errors=(
+        ErrorInput(
+            name="negative variance",
+            call=lambda torch, loss: loss(torch.ones(3), torch.ones(3), -torch.ones(3)),
+            raises=("ValueError",),
+            match="negative",
+        ),
+        ErrorInput(
+            name="negative scalar variance",
+            call=lambda torch, loss: loss(torch.ones(3), torch.ones(3), -1.0),
+            raises=("ValueError",),
+            match="negative",
+        ),
+        ErrorInput(
+            name="variance of another shape",
+            call=lambda torch, loss: loss(torch.ones(3), torch.ones(3), torch.ones(2)),
+            raises=("ValueError",),
+            match="incorrect size",
+        ),
+        ErrorInput(
+            name="shapes that do not broadcast",
+            call=lambda torch, loss: loss(torch.ones(3), torch.ones(2), torch.ones(3)),
+            raises=("RuntimeError",),
+            match="must match the size",
+        ),
+        ErrorInput(
+            name="reduction of no known name",
+            call=lambda torch, loss: loss(torch.ones(3), torch.ones(3), torch.ones(3), reduction="average"),
+            raises=("ValueError",),
+            match="is not valid",
+        ),
+    ),
+)

@@ -1,0 +1,99 @@
+"""Smooth L1 loss: squared below beta, absolute above."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.contract import Contract, Parameter
+from harness.deviations import Points
+from harness.domain import Arg, Real
+from harness.laws import Moved, Sibling, everywhere, exchanged, non_negative, perfect
+from harness.special import ErrorInput, Special, table
+from reference.regression import smooth_l1_loss
+
+NEAR = 1e-3
+
+
+def _near_kink(at: Points) -> npt.NDArray[np.bool_]:
+    """The slope of the parabola changes at abs(d) = beta, where second differences see a kink; beta = 0 has one at 0."""
+    return np.asarray(np.abs(np.abs(at["input"] - at["target"]) - at["beta"]) < NEAR, np.bool_)
+
+
+def _huber(at: Points) -> Moved:
+    beta = float(at["beta"])
+    args = {"input": at["input"], "target": at["target"]}
+    return Moved(
+        args=args,
+        parameters={"delta": beta or 1.0},
+        applies=everywhere(at) & (beta > 0.0),
+        factor=1.0 / (beta or 1.0),
+    )
+
+
+CONTRACT = Contract(
+    name="smooth_l1_loss",
+    module="SmoothL1Loss",
+    summary="Squared difference over 2 beta where the difference is below beta, else absolute difference less beta / 2.",
+    formula="d**2 / (2 beta) where abs(d) < beta, else abs(d) - beta / 2; d = input - target; abs(d) for beta = 0",
+    sources=("torch.nn.SmoothL1Loss", "R. Girshick, Fast R-CNN, arXiv:1504.08083"),
+    args=(Arg(name="input", kind=Real()), Arg(name="target", kind=Real())),
+    parameters=(Parameter(name="beta", values=(1.0, 0.0, 0.1, 1e-6, 1000.0)),),
+    oracle=smooth_l1_loss,
+    scales="B_ref = abs(f); B_abs = (abs(x) + abs(y)) min(1, (abs(x) + abs(y)) / beta); product order 0.5 * d * d / beta",
+    specials=(
+        *table("input", {"target": 0.0}, {"+inf": "+inf", "-inf": "+inf", "nan": "nan"}),
+        *table("target", {"input": 0.0}, {"+inf": "+inf", "-inf": "+inf", "nan": "nan"}),
+        Special(condition="input=target=+inf", args={"input": ["+inf"], "target": ["+inf"]}, want="nan"),
+        Special(condition="at beta: d = 1", args={"input": [2.5], "target": [1.5]}, want=0.5),
+        Special(condition="below beta: d = 0.5", args={"input": [2.0], "target": [1.5]}, want=0.125),
+        Special(condition="beyond beta: d = 3", args={"input": [4.5], "target": [1.5]}, want=2.5),
+        Special(
+            condition="beta=0 is the absolute difference",
+            args={"input": [-2.0], "target": [1.5]},
+            parameters={"beta": 0.0},
+            want=3.5,
+        ),
+        Special(
+            condition="tie with beta=0", args={"input": [1.5], "target": [1.5]}, parameters={"beta": 0.0}, want="0"
+        ),
+    ),
+    laws=(
+        exchanged("input", "target"),
+        perfect("input", "target"),
+        non_negative(),
+        Sibling(
+            name="is huber_loss with delta = beta over beta",
+            move=_huber,
+            loss=lambda torch: lambda **k: torch.nn.functional.huber_loss(**k, reduction="none"),
+            real=("input", "target"),
+        ),
+    ),
+    errors=(
+        ErrorInput(
+            name="negative beta",
+            call=lambda torch, loss: loss(torch.ones(3), torch.ones(3), beta=-1.0),
+            raises=("RuntimeError", "ValueError"),
+            match="negative values for beta",
+        ),
+        ErrorInput(
+            name="shapes that do not broadcast",
+            call=lambda torch, loss: loss(torch.ones(3), torch.ones(2)),
+            raises=("RuntimeError",),
+            match="must match the size",
+        ),
+        ErrorInput(
+            name="integers",
+            call=lambda torch, loss: loss(torch.ones(3, dtype=torch.int64), torch.ones(3, dtype=torch.int64)),
+            raises=("NotImplementedError", "RuntimeError"),
+            match="not implemented for 'Long'",
+        ),
+        ErrorInput(
+            name="reduction of no known name",
+            call=lambda torch, loss: loss(torch.ones(3), torch.ones(3), reduction="average"),
+            raises=("ValueError",),
+            match="not a valid value for reduction",
+        ),
+    ),
+    near_kink=_near_kink,
+)

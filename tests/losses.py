@@ -1,0 +1,78 @@
+"""Losses that nobody here would ship, and sound forms of them, as a user would write them."""
+
+import torch
+import torch.nn.functional as F
+
+
+def reduced(value: torch.Tensor, reduction: str) -> torch.Tensor:
+    return {"none": lambda: value, "mean": value.mean, "sum": value.sum}[reduction]()
+
+
+def naive_bce(input: torch.Tensor, target: torch.Tensor, reduction: str = "mean") -> torch.Tensor:
+    p = torch.sigmoid(input)
+    return reduced(-(target * torch.log(p) + (1 - target) * torch.log(1 - p)), reduction)
+
+
+def sound_bce(input: torch.Tensor, target: torch.Tensor, reduction: str = "mean") -> torch.Tensor:
+    return reduced(-(target * F.logsigmoid(input) + (1 - target) * F.logsigmoid(-input)), reduction)
+
+
+class SoundBCE(torch.nn.Module):
+    """A class: parameters go to ``__init__``."""
+
+    def __init__(self, reduction: str = "mean") -> None:
+        super().__init__()
+        self.reduction = reduction
+
+    def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return sound_bce(logits, labels, self.reduction)
+
+
+def only_mean(input: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    return sound_bce(input, target, "mean")
+
+
+def log1p_cross_entropy(input: torch.Tensor, target: torch.Tensor, reduction: str = "mean") -> torch.Tensor:
+    top = input.argmax(dim=-1, keepdim=True)
+    gap = input.gather(-1, top) - input
+    others = torch.exp(-gap).scatter(-1, top, 0.0).sum(dim=-1)
+    value = gap.gather(-1, target[:, None]).squeeze(-1) + torch.log1p(others)
+    return reduced(value, reduction)
+
+
+def unshifted_cross_entropy(input: torch.Tensor, target: torch.Tensor, reduction: str = "mean") -> torch.Tensor:
+    value = torch.log(torch.exp(input).sum(dim=-1)) - input.gather(-1, target[:, None]).squeeze(-1)
+    return reduced(value, reduction)
+
+
+def wrong_constant_mse(input: torch.Tensor, target: torch.Tensor, reduction: str = "mean") -> torch.Tensor:
+    return reduced(1.001 * (input - target) ** 2, reduction)
+
+
+def broadcasting_mse(input: torch.Tensor, target: torch.Tensor, reduction: str = "mean") -> torch.Tensor:
+    return reduced((input[:, None] - target) ** 2, reduction)
+
+
+def mutating_mse(input: torch.Tensor, target: torch.Tensor, reduction: str = "mean") -> torch.Tensor:
+    result = reduced((input - target) ** 2, reduction)
+    target.detach().add_(1)
+    return result
+
+
+def noisy_mse(input: torch.Tensor, target: torch.Tensor, reduction: str = "mean") -> torch.Tensor:
+    return reduced((input - target) ** 2 + 0 * torch.rand(()), reduction)
+
+
+def detached_mse(input: torch.Tensor, target: torch.Tensor, reduction: str = "mean") -> torch.Tensor:
+    return reduced((input - target.detach()) ** 2, reduction)
+
+
+def upcasting_mse(input: torch.Tensor, target: torch.Tensor, reduction: str = "mean") -> torch.Tensor:
+    return reduced((input.double() - target.double()) ** 2, reduction)
+
+
+def mse_of_three(input: torch.Tensor, target: torch.Tensor, temperature: torch.Tensor) -> torch.Tensor:
+    return ((input - target) / temperature) ** 2
+
+
+not_a_loss = 3

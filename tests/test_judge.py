@@ -1,0 +1,167 @@
+"""The ladder of grades on constructed errors just inside and just outside every line, and what lies beside it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from harness.binding import Subject, bind
+from harness.cases import Batch
+from harness.contracts.binary_cross_entropy_with_logits import CONTRACT
+from harness.evaluate import observe
+from harness.judge import (
+    GRADES,
+    RANGES,
+    bounds,
+    depth,
+    grade_entries,
+    gradient_conditioning,
+    interval_error,
+    judge,
+    severity,
+    value_conditioning,
+)
+from harness.ulp import FLOAT16, FLOAT32, FLOAT64, PRECISIONS, Precision
+from reference.truth import Output, output
+
+ALL = pytest.mark.parametrize("p", PRECISIONS.values(), ids=lambda p: p.name)
+EXACT = 1.0
+CONDITIONING = 100.0
+
+
+def one(exact: float, **scales: object) -> Output:
+    return output(np.array([exact]), absolute=np.array([1e6]), reference=np.array([8.0 * abs(exact)]), **scales)  # type: ignore[arg-type]
+
+
+def graded(got: float, truth: Output, p: Precision, conditioning: float = 0.0) -> tuple[str, str]:
+    limits = bounds(truth, p, 16.0, conditioning, 1, 4.0)
+    array = np.array([got])
+    grade, range_ = grade_entries(array, truth, interval_error(array, truth), limits, p)
+    return GRADES[int(grade[0])], RANGES[int(range_[0])]
+
+
+@pytest.mark.parametrize("p", [FLOAT64, FLOAT32], ids=lambda p: p.name)
+@pytest.mark.parametrize("line", [0, 1, 2, 3], ids=GRADES[:4])
+def test_each_line_of_the_ladder_holds_just_inside_and_not_just_outside(p: Precision, line: int) -> None:
+    truth = one(EXACT)
+    limits = bounds(truth, p, 16.0, CONDITIONING * p.u, 1, 4.0)
+    edge = float((limits.few, limits.reference, limits.mixed, limits.absolute)[line][0])
+    assert graded(EXACT + edge * 0.9, truth, p, CONDITIONING * p.u)[0] == GRADES[line]
+    assert graded(EXACT + edge * 1.1, truth, p, CONDITIONING * p.u)[0] == GRADES[line + 1]
+
+
+@ALL
+def test_the_bounds_are_ordered(p: Precision) -> None:
+    limits = bounds(one(EXACT, accumulation=3.0, underflow=5.0), p, 16.0, p.u, 1000, 4.0)
+    assert limits.few <= limits.reference <= limits.mixed <= limits.absolute
+
+
+@ALL
+@pytest.mark.parametrize(
+    ("got", "want", "kind"),
+    [
+        (np.nan, 1.0, "nan"),
+        (np.inf, 1.0, "overflow"),
+        (-np.inf, 1.0, "overflow"),
+        (1.0, np.nan, "finite-for-nan"),
+        (np.inf, np.nan, "finite-for-nan"),
+        (1.0, np.inf, "finite-for-inf"),
+        (np.nan, np.inf, "nan"),
+        (-np.inf, np.inf, "wrong-inf"),
+        (np.nan, np.nan, ""),
+        (np.inf, np.inf, ""),
+        (-np.inf, -np.inf, ""),
+    ],
+)
+def test_nothing_that_is_nan_or_infinite_drops_out(p: Precision, got: float, want: float, kind: str) -> None:
+    grade, range_ = graded(got, one(want), p)
+    assert range_ == kind
+    assert (grade == "unstable") == bool(kind)
+
+
+@ALL
+def test_overflow_is_right_where_the_truth_is_beyond_the_largest_number(p: Precision) -> None:
+    if p is not FLOAT64:
+        assert graded(np.inf, one(p.largest * 4), p) == ("few-ulp", "")
+        assert graded(-np.inf, one(p.largest * 4), p)[1] == "wrong-inf"
+        assert graded(p.largest, one(p.largest * 4), p)[0] == "unstable"
+    assert graded(np.inf, one(p.largest / 4), p)[1] == "overflow"
+
+
+@pytest.mark.parametrize("p", [FLOAT64, FLOAT32, FLOAT16], ids=lambda p: p.name)
+def test_zero_for_a_normal_number_has_vanished(p: Precision) -> None:
+    small = 1e-3
+    assert graded(0.0, replace(one(small), absolute=np.array([1e15])), p) == ("absolute-only", "vanished")
+    assert graded(0.0, replace(one(small), absolute=np.array([0.0])), p) == ("unstable", "vanished")
+    assert graded(0.0, one(p.smallest_subnormal), p) == ("few-ulp", "")
+    assert graded(0.0, one(small), p, conditioning=small)[0] == "mixed-stable"
+
+
+def test_a_partial_product_out_of_range_is_a_weakness() -> None:
+    lost = replace(one(1.0), partial=(np.array([1.0]), np.array([1e60])))
+    assert graded(np.inf, lost, FLOAT32) == ("unstable", "partial-range")
+    assert severity(4, RANGES.index("partial-range")) == "weakness"
+    kept = replace(one(1.0), partial=(np.array([1.0]), np.array([1e30])))
+    assert graded(np.inf, kept, FLOAT32) == ("unstable", "overflow")
+
+
+def test_at_a_kink_every_admissible_entry_is_right() -> None:
+    truth = replace(one(0.0), interval=(np.array([-1.0]), np.array([1.0])))
+    for got in (-1.0, -0.3, 0.0, 1.0):
+        assert graded(got, truth, FLOAT32) == ("few-ulp", "")
+    assert graded(1.01, replace(truth, absolute=np.array([0.0])), FLOAT32)[0] == "unstable"
+    assert graded(np.nan, truth, FLOAT32)[1] == "nan"
+
+
+@pytest.mark.parametrize(("n", "want"), [(1, 4.0), (2, 5.0), (1000, 14.0), (1024, 14.0)])
+def test_summation_depth(n: int, want: float) -> None:
+    assert depth(n) == want
+
+
+def batch(p: Precision, x: list[float], y: list[float]) -> Batch:
+    return Batch(args={"input": np.array(x), "target": np.array(y)}, precision=p)
+
+
+def test_conditioning_is_the_loss_own_slope_and_labels_do_not_count() -> None:
+    b = batch(FLOAT32, [3.0, 3.0], [0.0, 0.25])
+    truth = b.truth(CONTRACT)
+    got = value_conditioning(CONTRACT, b, truth)
+    sigma = 1 / (1 + np.exp(-3.0))
+    assert np.allclose(got, [3.0 * sigma, 3.0 * (sigma - 0.25) + 0.25 * 3.0])
+
+
+def test_gradient_conditioning_agrees_with_the_second_derivative() -> None:
+    b = batch(FLOAT32, [2.0, -5.0, 0.7], [0.0, 1.0, 1.0])
+    total, _ = gradient_conditioning(CONTRACT, b, b.truth(CONTRACT))
+    x = b.args["input"]
+    sigma = 1 / (1 + np.exp(-x))
+    ulp = np.array([2.0**-22, 2.0**-21, 2.0**-24])
+    assert np.allclose(total["input"], sigma * (1 - sigma) * ulp, rtol=0.51)
+
+
+def naive(input: torch.Tensor, target: torch.Tensor, reduction: str = "none") -> torch.Tensor:
+    p = torch.sigmoid(input)
+    return -(target * p.log() + (1 - target) * (1 - p).log())
+
+
+def sound(input: torch.Tensor, target: torch.Tensor, reduction: str = "none") -> torch.Tensor:
+    f = torch.nn.functional.logsigmoid
+    return -(target * f(input) + (1 - target) * f(-input))
+
+
+def worst_ratio(subject: Subject, p: Precision) -> float:
+    """Largest error of the value in units of u_T * B_ref, at inputs that every dtype holds exactly."""
+    x = np.concatenate([np.linspace(-8, -1, 29), -np.linspace(0, 1, 9)])
+    b = batch(p, x.tolist(), np.zeros(len(x)).tolist())
+    truth = b.truth(CONTRACT)
+    (value,) = [j for j in judge(CONTRACT, b, truth, observe(subject, b).outputs()) if j.name == "value"]
+    return float((value.error / (p.u * truth.value.reference)).max())
+
+
+def test_precision_scaling_tells_unstable_from_stable_without_any_tuning() -> None:
+    unstable, stable = bind(naive, CONTRACT), bind(sound, CONTRACT)
+    assert worst_ratio(unstable, FLOAT64) > 100
+    assert worst_ratio(unstable, FLOAT32) > 100
+    flat = [worst_ratio(stable, p) for p in PRECISIONS.values()]
+    assert max(flat) < 6

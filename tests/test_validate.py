@@ -1,0 +1,157 @@
+"""``validate`` as its users call it: what breaks is found with a minimal input that reproduces, what is sound passes."""
+
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from harness.api import Result, UnsoundLossError, UsageError, assert_sound, validate
+from harness.ulp import to_hex
+from tests import losses
+
+SETUP = "from tests import losses\nimport torch"
+
+
+def checked(loss: Callable[..., Any], like: str, **options: Any) -> Result:
+    options.setdefault("dtype", "float32")
+    name = loss.__name__
+    return validate(loss, like, expression=f"losses.{name}", setup=SETUP, **options)
+
+
+def test_a_naive_loss_fails_with_a_minimal_input() -> None:
+    result = checked(losses.naive_bce, "binary_cross_entropy_with_logits")
+    assert not result.ok
+    assert result.verdict == "fail"
+    kinds = {(f.kind, f.output) for f in result.findings if f.severity == "defect"}
+    assert {("overflow", "value"), ("nan", "input")} <= kinds
+    overflow = next(f for f in result.findings if (f.kind, f.output) == ("overflow", "value"))
+    assert overflow.case is not None
+    x = float.fromhex(overflow.case.tensors["input"].data[0])
+    assert x in (float(round(x)), 0.0), "the witness is not a simple number"
+    assert abs(x) <= 128
+
+
+def test_a_finding_reproduces_when_run_as_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    result = checked(losses.naive_bce, "binary_cross_entropy_with_logits")
+    tried = [f for t in result.trials if t.check in ("value", "gradient", "range") for f in t.findings]
+    assert len(tried) >= 3
+    for finding in tried:
+        exec(compile(finding.reproduction, "reproduction", "exec"), {})
+        printed = capsys.readouterr().out
+        (got,) = eval(printed, {"nan": math.nan, "inf": math.inf})
+        want = float.fromhex(finding.got)
+        assert got == want or (math.isnan(got) and math.isnan(want)), finding.reproduction
+
+
+@pytest.mark.parametrize("loss", [losses.sound_bce, losses.SoundBCE], ids=lambda loss: loss.__name__)
+def test_a_sound_loss_passes_strict(loss: Callable[..., Any]) -> None:
+    result = validate(loss, "BCEWithLogitsLoss", strict=True, dtype=["float32", "bfloat16"])
+    assert result.ok, [f.message for f in result.findings]
+    result.raise_for_findings()
+
+
+def test_a_sound_cross_entropy_passes_strict_and_an_unshifted_one_does_not() -> None:
+    assert checked(losses.log1p_cross_entropy, "cross_entropy", strict=True).ok
+    assert not checked(losses.unshifted_cross_entropy, "cross_entropy").ok
+
+
+def test_a_loss_with_only_a_mean_is_judged_and_its_parameters_are_not_offered() -> None:
+    result = checked(losses.only_mean, "binary_cross_entropy_with_logits", strict=True)
+    assert result.ok, [f.message for f in result.findings]
+    (declared,) = [line for line in result.lines if type(line).__name__ == "Declaration"]
+    assert {"weight", "pos_weight", "reduction"} <= set(declared.not_offered)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("loss", "kind"),
+    [
+        (losses.wrong_constant_mse, "unstable"),
+        (losses.broadcasting_mse, "shape"),
+        (losses.noisy_mse, "random"),
+        (losses.mutating_mse, "mutated"),
+        (losses.detached_mse, "detached"),
+        (losses.upcasting_mse, "dtype"),
+    ],
+    ids=lambda v: getattr(v, "__name__", v),
+)
+def test_the_defect_is_named(loss: Callable[..., Any], kind: str) -> None:
+    result = checked(loss, "mse_loss")
+    assert kind in {f.kind for f in result.findings if f.severity == "defect"}
+    assert not result.ok
+
+
+def test_a_baseline_sets_apart_what_it_shares() -> None:
+    def torch_like(input: torch.Tensor, target: torch.Tensor, reduction: str = "mean") -> torch.Tensor:
+        return F.binary_cross_entropy_with_logits(input, target, reduction=reduction)
+
+    alone = validate(torch_like, "binary_cross_entropy_with_logits", strict=True, dtype="float32")
+    assert not alone.ok
+    beside = validate(torch_like, "binary_cross_entropy_with_logits", strict=True, dtype="float32", baseline="torch")
+    accuracy = [t for t in beside.trials if t.check in ("value", "gradient", "range")]
+    assert all(t.verdict == "pass" for t in accuracy)
+    assert any(t.shared for t in accuracy)
+    worse = checked(losses.naive_bce, "binary_cross_entropy_with_logits", baseline="torch")
+    assert not worse.ok
+
+
+def test_torch_s_own_loss_is_its_registered_subject_with_its_ledger() -> None:
+    result = validate(F.binary_cross_entropy_with_logits, dtype="float32", strict=True)
+    assert result.ok, [f.message for t in result.trials if t.verdict == "fail" for f in t.findings]
+    assert result.verdict == "fault"
+
+
+def test_strict_and_not_strict_differ_by_the_weaknesses() -> None:
+    def copy(input: torch.Tensor, target: torch.Tensor, reduction: str = "mean") -> torch.Tensor:
+        return F.cross_entropy(input, target, reduction=reduction)
+
+    relaxed = validate(copy, "cross_entropy", dtype="float32")
+    weak = [f for f in relaxed.findings if f.severity == "weakness"]
+    assert weak
+    assert not validate(copy, "cross_entropy", dtype="float32", strict=True).ok
+
+
+def test_assert_sound_raises_with_the_reproduction() -> None:
+    assert_sound(losses.sound_bce, like="BCEWithLogitsLoss", dtype="float32")
+    with pytest.raises(UnsoundLossError, match=r"torch\.tensor\("):
+        assert_sound(losses.naive_bce, like="BCEWithLogitsLoss", dtype="float32")
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: validate(losses.naive_bce), "nearest|expected one of"),
+        (lambda: validate(losses.naive_bce, "binary_cross_entropy_logits"), "nearest: .*with_logits"),
+        (lambda: validate(losses.naive_bce, "mse_loss", dtype="float8"), "dtype: expected one of .* got 'float8'"),
+        (lambda: validate(losses.naive_bce, "mse_loss", effort="lots"), "effort: expected one of quick, ci, thorough"),
+        (lambda: validate(losses.mse_of_three, "mse_loss"), "requires 'temperature'"),
+        (lambda: validate(torch.sigmoid, "triplet_margin_loss"), "."),
+        (lambda: validate(lambda x: x, "mse_loss"), "'target' of mse_loss has no place"),
+    ],
+)
+def test_what_cannot_be_done_is_one_clear_line(call: Callable[[], Any], says: str) -> None:
+    with pytest.raises(UsageError, match=says) as raised:
+        call()
+    assert "\n" not in str(raised.value)
+
+
+def test_a_result_is_a_view_of_its_records() -> None:
+    result = checked(losses.naive_bce, "binary_cross_entropy_with_logits")
+    page = result.to_html()
+    assert "naive_bce" in page
+    assert "http://" not in re.sub(r'xmlns(:\w+)?="[^"]*"', "", page)
+    values = [f for f in result.findings if f.kind == "overflow"]
+    assert any(to_hex(float("inf")) == f.got for f in values)
+
+
+def test_an_absent_device_is_a_not_run_record() -> None:
+    result = validate(losses.sound_bce, "BCEWithLogitsLoss", dtype="float32", device=["cpu", "cuda"])
+    missing = [line for line in result.lines if type(line).__name__ == "NotRun"]
+    if torch.cuda.is_available():
+        assert not missing
+    else:
+        assert [m.what for m in missing] == ["device cuda"]  # type: ignore[union-attr]
+        assert {t.device for t in result.trials} == {"cpu"}
