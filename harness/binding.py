@@ -175,7 +175,7 @@ def _calling(
 
 def _constructing(loss: type, places: Mapping[str, str], options: list[str]) -> Callable[..., Any]:
     def call(has_reduction: bool, tensors: Mapping[str, Any], parameters: Mapping[str, Any], reduction: str) -> Any:
-        built = {k: v for k, v in tensors.items() if places[k] in options}
+        built = {k: v for k, v in tensors.items() if k in options}
         keywords: dict[str, Any] = {"reduction": reduction} if has_reduction else {}
         instance = loss(**built, **parameters, **keywords)
         return instance(**{places[k]: v for k, v in tensors.items() if k not in built})

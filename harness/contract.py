@@ -64,6 +64,8 @@ class Contract:
     specials: tuple[Special, ...] = ()
     laws: tuple[Law, ...] = ()
     deviations: tuple[Deviation, ...] = ()
+    varied_by: Mapping[str, str] = field(default_factory=dict)
+    """Parameter whose other values only one law or special row can use -> the name of that law or row."""
     errors: tuple[ErrorInput, ...] = ()
     near_kink: Masks | None = None
     """Rows so close to a kink that finite differences would cross it; they are left out of gradcheck."""

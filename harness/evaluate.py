@@ -105,15 +105,15 @@ def _place(array: npt.NDArray[Any], arg: Arg, layout: str) -> npt.NDArray[Any]:
     return np.asarray(np.moveaxis(shaped, 1, -1)) if array.ndim > 1 else shaped
 
 
-def _gather(array: Array, arg: Arg | None, layout: str, rows: int) -> Array:
-    """Back to rows first; ``arg`` is None for the value."""
-    if arg is not None and arg.shared:
+def _gather(array: Array, arg: Arg, layout: str, rows: int) -> Array:
+    """A gradient back to rows first."""
+    if arg.shared:
         return array
     if layout in ("rows", "strided"):
-        return array if arg is None or arg.batch_axis == 0 else np.moveaxis(array, arg.batch_axis, 0)
+        return array if arg.batch_axis == 0 else np.asarray(np.moveaxis(array, arg.batch_axis, 0))
     if layout == "single":
         return array[None]
-    if layout == "spatial" and arg is not None and arg.dims:
+    if layout == "spatial" and arg.dims:
         array = np.moveaxis(array, -1, 1)
     own = array.shape[2:] if array.ndim >= 2 else ()
     return array.reshape((rows, *own))
@@ -154,15 +154,18 @@ def observe(
         gradient_raised = None
         if gradients and leaves:
             try:
-                grads: tuple[Tensor | None, ...] = torch.autograd.grad(result, list(leaves.values()), upstream(result), allow_unused=True)
+                grads: tuple[Tensor | None, ...] = torch.autograd.grad(
+                    result, list(leaves.values()), upstream(result), allow_unused=True
+                )
                 found = {n: g for n, g in zip(leaves, grads, strict=True) if g is not None}
                 unreached = tuple(n for n, g in zip(leaves, grads, strict=True) if g is None)
             except Exception as error:
                 gradient_raised = Raised(type=type(error).__name__, message=str(error))
-    unreduced = result.ndim > 0 and batch.reduction == "none"
     value = to_array(result)
+    # A result with another number of elements keeps its shape: that it is wrong is for the checks to say.
+    flat = value.size == rows or batch.reduction != "none" or result.ndim == 0
     return Observation(
-        value=_gather(value, None, batch.layout, rows) if unreduced or batch.layout == "single" else value.reshape(-1),
+        value=value.reshape(-1) if flat else value,
         gradients={n: _gather(to_array(g), subject.contract.arg(n), batch.layout, rows) for n, g in found.items()},
         unreached=unreached,
         dtype=str(result.dtype).removeprefix("torch."),

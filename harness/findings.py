@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.binding import Subject
+from harness.bounds import kind_of, severity
 from harness.cases import Batch
-from harness.judge import Judged, kind_of, severity
+from harness.judge import Judged
 from harness.records import Finding
 from harness.ulp import Array, Precision, to_hex
 
@@ -89,7 +90,7 @@ def literal(array: npt.NDArray[Any], dtype: str) -> str:
     return f"torch.tensor({nested(array)}, dtype=torch.{kind})"
 
 
-def reproduction(subject: Subject, batch: Batch, output: str, want: float) -> str:
+def reproduction(subject: Subject, batch: Batch, output: str, want: float | list[Any]) -> str:
     """Lines that print what the Subject gives, with the truth beside it."""
     contract = subject.contract
     lines = [subject.setup]

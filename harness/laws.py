@@ -32,6 +32,8 @@ class Law:
 
     name: str
     move: Callable[[Points], Moved]
+    needs: tuple[str, ...] = ()
+    """Parameters and optional tensors without which the relation applies nowhere."""
     gradients: Mapping[str, tuple[str, float]] = field(default_factory=dict)
     """Gradient after -> (gradient before, sign)."""
 

@@ -210,7 +210,11 @@ def failure_text(record: records.Trial) -> str:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     session = config.stash[OPTIONS]
-    planned = [p["trial"].subject.name for item in items if "trial" in (p := getattr(getattr(item, "callspec", None), "params", {}))]
+    planned = [
+        p["trial"].subject.name
+        for item in items
+        if "trial" in (p := getattr(getattr(item, "callspec", None), "params", {}))
+    ]
     if planned and not session.worker and not config.option.collectonly:
         session.begin(planned)
 

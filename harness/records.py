@@ -65,7 +65,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     severity: str
     """``defect``, ``weakness`` or ``note``."""
     kind: str
-    """What is wrong, in the vocabulary of the check: ``unstable``, ``absolute-only``, ``vanished``, ``overflow``, ``nan`` ..."""
+    """What is wrong, in the vocabulary of the check: ``unstable``, ``absolute-only``, ``vanished``, ``nan`` ..."""
     output: str
     """``value`` or the argument whose gradient it is; empty where it is neither."""
     message: str
@@ -109,19 +109,22 @@ class Trial(Record, frozen=True, kw_only=True):
 
 
 class Curve(msgspec.Struct, frozen=True, kw_only=True):
-    """Max envelope of the error over one input, by ordinal of the dtype."""
+    """Max envelope of the error over one input, by ordinal of the dtype, outside every Deviation and Fault."""
 
     argument: str
     x: list[str]
-    """Left edge of every bin, hex."""
+    """Edges of the bins, hex: one more than there are bins."""
     error: list[float | None]
     """Largest error in the bin, in ulp of B_ref; None where nothing finite was judged."""
     bound: list[float | None]
     """Largest admissible (mixed-stable) error where that error is, in ulp of B_ref."""
     rail: list[str]
-    """"" or ``inf``, ``nan``, ``zero``: seen in the bin where the truth is finite and not zero."""
+    """Range findings of the bin that nothing explains, as blank-separated words: ``inf``, ``nan``, ``zero`` got where
+    the truth is a number other than that, ``finite`` got where the truth is inf or nan."""
+    excused_rail: list[str]
+    """The same, of what a Deviation or Fault explains or the baseline shares."""
     excused: list[bool]
-    """Whether a Deviation or Fault covers part of the bin."""
+    """Whether a Deviation or Fault explains an entry of the bin."""
 
 
 class OutputTally(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,16 +132,17 @@ class OutputTally(msgspec.Struct, frozen=True, kw_only=True):
 
     output: str
     entries: int
+    """All of them; those that a Deviation, a Fault or the baseline explains are in no other count."""
     grades: dict[str, int]
     """Entries per grade: few-ulp, reference, mixed-stable, absolute-only, unstable."""
     ranges: dict[str, int]
     """Entries per range finding: overflow, nan, wrong-inf, finite-for-nan, vanished ..."""
     grade: str
-    """The worst grade outside every Deviation and Fault."""
+    """The worst grade outside every Deviation and Fault; empty where nothing is outside."""
     worst_ulp: float
-    """Largest finite error outside every Deviation and Fault, in ulp of B_ref: of the truth, where that is not near a root."""
+    """Largest finite error outside every Deviation and Fault, in ulp of B_ref: of the truth, if not near a root."""
     worst_ratio: float
-    """The same in units of the mixed-stable bound: above 1 fails."""
+    """Largest finite error outside them in units of its own mixed-stable bound: above 1 is a weakness or a defect."""
     badge: str
     """``exhaustive``, ``searched`` or ``sampled``."""
     worst: Case | None = None

@@ -15,10 +15,13 @@ import torch
 from harness import records
 from harness.binding import Subject
 from harness.checks.base import Context, Outcome
+from harness.checks.ledger import witness_batch
 from harness.deviations import Departure, Deviation, Fault
 from harness.domain import Arg
 from harness.effort import Effort
+from harness.findings import reproduction
 from harness.plan import Trial
+from harness.ulp import PRECISIONS
 from harness.version import VERSION
 
 SURVEY_CHECK = "value"
@@ -113,7 +116,7 @@ def declarations(subjects: Iterable[Subject]) -> list[records.Declaration]:
 
 def _declaration(subject: Subject) -> records.Declaration:
     contract = subject.contract
-    ledger = [_entry(d) for d in (*contract.deviations, *subject.faults)]
+    ledger = [_entry(subject, d) for d in (*contract.deviations, *subject.faults)]
     return records.Declaration(
         subject=subject.name,
         contract=contract.name,
@@ -138,7 +141,16 @@ def _argument_text(arg: Arg) -> str:
     )
 
 
-def _entry(departure: Departure) -> records.LedgerEntry:
+def _witnessed(subject: Subject, fault: Fault) -> str:
+    """Lines that show a Fault, from its first witness."""
+    witness = fault.witnesses[0]
+    batch = witness_batch(subject, witness, PRECISIONS[witness.dtype])
+    output = fault.outputs[0]
+    truth = batch.truth(subject.contract).outputs()[output].exact
+    return reproduction(subject, batch, output, truth.tolist())
+
+
+def _entry(subject: Subject, departure: Departure) -> records.LedgerEntry:
     assert isinstance(departure, (Deviation, Fault))
     documented = isinstance(departure, Deviation)
     return records.LedgerEntry(
@@ -150,4 +162,5 @@ def _entry(departure: Departure) -> records.LedgerEntry:
         versions=departure.versions or "all",
         dtypes=list(departure.dtypes),
         outputs=list(departure.outputs),
+        reproduction=_witnessed(subject, departure) if isinstance(departure, Fault) else "",
     )

@@ -74,6 +74,8 @@ class Special:
     """For ``outside``: why; what is seen is still shown."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     reduction: str = "none"
+    needs: tuple[str, ...] = ()
+    """Parameters and optional tensors without which the row says nothing of a loss, even at their default values."""
     covers: tuple[tuple[str, str], ...] = ()
     """(argument, special value) pairs that this row accounts for."""
 
@@ -84,7 +86,9 @@ class Special:
 
     def __post_init__(self) -> None:
         if isinstance(self.want, str) and self.want not in get_args(Wanted):
-            raise ValueError(f"Special {self.condition!r}: want: expected a number or one of {get_args(Wanted)}, got {self.want!r}")
+            raise ValueError(
+                f"Special {self.condition!r}: want: expected a number or one of {get_args(Wanted)}, got {self.want!r}"
+            )
         if self.want == "outside" and not self.reason:
             raise ValueError(f"Special {self.condition!r}: reason: expected why it is outside the domain, got none")
 

@@ -13,29 +13,19 @@ from hypothesis import HealthCheck, Phase, given, settings
 from harness import findings as text
 from harness import records
 from harness.binding import Subject
+from harness.bounds import ABSOLUTE_ONLY, GRADES, GRADIENT_CONSTANT, RANGES, VALUE_CONSTANT, VANISHED, kind_of, severity
 from harness.cases import Batch
 from harness.deviations import Departure
 from harness.effort import Effort
 from harness.evaluate import Observation, Raised, observe_rows
 from harness.generate import Plan, choices, expand, plans, sweep
-from harness.judge import (
-    GRADES,
-    GRADIENT_CONSTANT,
-    RANGES,
-    VALUE_CONSTANT,
-    VANISHED,
-    Judged,
-    _bounds_at,
-    judge,
-    kind_of,
-    severity,
-    terms_of,
-)
+from harness.judge import Judged, bounds_at, judge, terms_of
 from harness.minimise import minimise, row_complexity
 from harness.ulp import Array, Precision, from_ordinal, to_hex, to_ordinal
 from reference.truth import Output
 
 BINS = 192
+RAILS = ("inf", "nan", "zero", "finite")
 SHARED = -1
 """Excuse of an entry that the baseline gets wrong at least as badly."""
 
@@ -60,12 +50,16 @@ class Tally:
     ranges: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(RANGES), np.int64))
     grade: int = 0
     worst_ulp: float = 0.0
+    worst_bad: float = 0.0
+    """The same among entries below mixed-stable."""
+    worst_ratio: float = 0.0
     worst: tuple[Batch, float, float] | None = None
     excused: dict[str, int] = field(default_factory=dict)
     covered: dict[str, int] = field(default_factory=dict)
     curve_error: Array = field(default_factory=lambda: np.full(BINS, np.nan))
     curve_bound: Array = field(default_factory=lambda: np.full(BINS, np.nan))
-    curve_rail: npt.NDArray[np.int8] = field(default_factory=lambda: np.zeros(BINS, np.int8))
+    curve_rail: npt.NDArray[np.int8] = field(default_factory=lambda: np.zeros((2, BINS), np.int8))
+    """Bit masks over RAILS: what nothing explains, and what a Departure or the baseline does."""
     curve_excused: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(BINS, np.bool_))
 
 
@@ -208,29 +202,51 @@ class _Survey:
 
     def _roll_up(self, batch: Batch, j: Judged) -> None:
         tally = self.tallies.setdefault(j.name, Tally(output=j.name))
+        free = j.excuse == 0
         tally.entries += j.grade.size
-        tally.grades += np.bincount(j.grade.ravel(), minlength=len(GRADES))
-        tally.ranges += np.bincount(j.range.ravel(), minlength=len(RANGES))
+        tally.grades += np.bincount(j.grade[free], minlength=len(GRADES))
+        tally.ranges += np.bincount(j.range[free], minlength=len(RANGES))
         for number, departure in enumerate(self.departures, start=1):
             count = int((j.excuse == number).sum())
             if count:
                 tally.excused[departure.name] = tally.excused.get(departure.name, 0) + count
             inside = int((j.covered == number).sum())
             tally.covered[departure.name] = tally.covered.get(departure.name, 0) + inside
-        free = j.excuse == 0
         if free.any():
             tally.grade = max(tally.grade, int(j.grade[free].max()))
         with np.errstate(all="ignore"):
             size = text.ulp_of(self.precision, _scale(j.truth))
             countable = free & np.isfinite(j.error) & np.isfinite(j.truth.exact) & (j.range <= VANISHED)
-            ulps = np.where(countable, j.error / size, 0.0)
-        if ulps.size and ulps.max() > tally.worst_ulp:
+            ulps = np.where(countable, j.error / size, -1.0)
+        if not ulps.size:
+            return
+        bad = np.where(j.grade >= ABSOLUTE_ONLY, ulps, -1.0)
+        peaks = [(e, e.max() > seen) for e, seen in ((ulps, tally.worst_ulp), (bad, tally.worst_bad))]
+        if rows := {int(np.unravel_index(int(np.argmax(e)), e.shape)[0]) for e, new in peaks if new}:
+            self._weigh(j, tally, ulps, np.array(sorted(rows)), self._mixed(batch, j, np.array(sorted(rows))))
+        tally.worst_bad = max(tally.worst_bad, float(bad.max()))
+        if ulps.max() > tally.worst_ulp:
             at = np.unravel_index(int(np.argmax(ulps)), ulps.shape)
             tally.worst_ulp = float(ulps[at])
             row = batch if self._is_shared(batch, j.name) else batch.take(self.contract, np.array([at[0]]))
             tally.worst = (row, float(j.got[at]), float(j.truth.exact[at]))
         if not self._is_shared(batch, j.name):
             self._draw(batch, j, tally, ulps)
+
+    def _mixed(self, batch: Batch, j: Judged, rows: npt.NDArray[np.intp]) -> Array:
+        """The mixed-stable bounds of some rows, entry by entry; of all rows of a shared tensor."""
+        shared = self._is_shared(batch, j.name)
+        constant = VALUE_CONSTANT if j.name == "value" else GRADIENT_CONSTANT
+        truth, terms = batch.truth(self.contract), terms_of(self.contract, batch)
+        limits = bounds_at(self.contract, batch, truth, j.name, rows, constant, terms, shared=shared).mixed
+        return limits if not shared else np.broadcast_to(limits, j.error.shape)[rows]
+
+    @staticmethod
+    def _weigh(j: Judged, tally: Tally, ulps: Array, rows: npt.NDArray[np.intp], mixed: Array) -> None:
+        """Errors in units of their own bounds: the largest in ulp may lie where the bound is widest."""
+        with np.errstate(all="ignore"):
+            ratio = np.where(ulps[rows] > 0, j.error[rows] / mixed, 0.0)
+        tally.worst_ratio = max(tally.worst_ratio, float(ratio.max()))
 
     def _draw(self, batch: Batch, j: Judged, tally: Tally, ulps: Array) -> None:
         """Max envelope over the first argument, by ordinal."""
@@ -250,28 +266,41 @@ class _Survey:
         np.maximum.at(peak, bins, error)
         better = peak > np.nan_to_num(tally.curve_error, nan=-1.0)
         tally.curve_error = np.where(better, peak, tally.curve_error)
-        code = np.where(j.range.reshape(rows, -1).max(axis=1) > 0, j.range.reshape(rows, -1).max(axis=1), 0)
-        if code.any():
-            np.maximum.at(tally.curve_rail, bins, code.astype(np.int8))
+        self._draw_rails(j, tally, bins)
         excused = (j.excuse.reshape(rows, -1) > 0).any(axis=1)
         if excused.any():
             tally.curve_excused[bins[excused]] = True
         winners = np.flatnonzero((error >= peak[bins]) & better[bins])
         if len(winners):
             _, unique = np.unique(bins[winners], return_index=True)
-            self._draw_bound(batch, j, tally, winners[unique], bins)
+            self._draw_bound(batch, j, tally, ulps, winners[unique], bins)
+
+    def _draw_rails(self, j: Judged, tally: Tally, bins: npt.NDArray[np.int64]) -> None:
+        """Range findings by what was got: every kind that a bin holds, the explained ones apart."""
+        known = np.isfinite(j.truth.exact)
+        kinds = (np.isinf(j.got), np.isnan(j.got), known & (j.got == 0.0), ~known & np.isfinite(j.got))
+        for apart, mask in enumerate(((j.range > 0) & (j.excuse == 0), (j.range > 0) & (j.excuse != 0))):
+            if mask.any():
+                for bit, kind in enumerate(kinds):
+                    seen = (mask & kind).reshape(len(mask), -1).any(axis=1)
+                    np.bitwise_or.at(tally.curve_rail[apart], bins[seen], np.int8(1 << bit))
 
     def _draw_bound(
-        self, batch: Batch, j: Judged, tally: Tally, rows: npt.NDArray[np.intp], bins: npt.NDArray[np.int64]
+        self,
+        batch: Batch,
+        j: Judged,
+        tally: Tally,
+        ulps: Array,
+        rows: npt.NDArray[np.intp],
+        bins: npt.NDArray[np.int64],
     ) -> None:
-        truth = batch.truth(self.contract)
-        constant = VALUE_CONSTANT if j.name == "value" else GRADIENT_CONSTANT
-        limits = _bounds_at(
-            self.contract, batch, truth, j.name, rows, constant, terms_of(self.contract, batch), shared=False
-        ).mixed.reshape(len(rows), -1)
-        size = text.ulp_of(self.precision, _scale(j.truth)[rows]).reshape(len(rows), -1)
+        """The bound of the very entry that has the largest error of its bin."""
+        mixed = self._mixed(batch, j, rows)
+        self._weigh(j, tally, ulps, rows, mixed)
         with np.errstate(all="ignore"):
-            tally.curve_bound[bins[rows]] = np.nan_to_num((limits / size).max(axis=1), posinf=1e30)
+            limits = (mixed / text.ulp_of(self.precision, _scale(j.truth)[rows])).reshape(len(rows), -1)
+        worst = np.argmax(ulps[rows].reshape(len(rows), -1), axis=1)
+        tally.curve_bound[bins[rows]] = np.nan_to_num(limits[np.arange(len(rows)), worst], posinf=1e30)
 
     # -- results -------------------------------------------------------------------------------------------------------
 
@@ -324,7 +353,7 @@ class _Survey:
         constant = VALUE_CONSTANT if output == "value" else GRADIENT_CONSTANT
         shared = self._is_shared(small, output)
         index = np.arange(len(j.grade)) if shared else np.array([row])
-        limits = _bounds_at(
+        limits = bounds_at(
             self.contract,
             small,
             small.truth(self.contract),
@@ -382,32 +411,14 @@ class _Survey:
 
     def _tally(self, t: Tally) -> records.OutputTally:
         exhaustive = self.contract.scalar and len(self.contract.args) == 1 and self.precision.bits == 16
-        ratio = 0.0
-        if t.worst is not None and not self._is_shared(t.worst[0], t.output):
-            batch, got, want = t.worst
-            constant = VALUE_CONSTANT if t.output == "value" else GRADIENT_CONSTANT
-            truth = batch.truth(self.contract)
-            limits = _bounds_at(
-                self.contract,
-                batch,
-                truth,
-                t.output,
-                np.array([0]),
-                constant,
-                terms_of(self.contract, batch),
-                shared=False,
-            )
-            spot = int(np.argmin(np.abs(truth.outputs()[t.output].exact.ravel() - want)))
-            bound = float(limits.mixed.ravel()[spot])
-            ratio = abs(got - want) / bound if bound > 0 else 0.0
         return records.OutputTally(
             output=t.output,
             entries=t.entries,
             grades={g: int(n) for g, n in zip(GRADES, t.grades, strict=True)},
             ranges={r: int(n) for r, n in zip(RANGES, t.ranges, strict=True) if r and n},
-            grade=GRADES[t.grade],
+            grade=GRADES[t.grade] if t.grades.any() else "",
             worst_ulp=t.worst_ulp,
-            worst_ratio=ratio,
+            worst_ratio=t.worst_ratio,
             badge="exhaustive" if exhaustive else "sampled",
             worst=None if t.worst is None or self._is_shared(t.worst[0], t.output) else t.worst[0].record(),
             worst_got="" if t.worst is None else to_hex(t.worst[1]),
@@ -425,14 +436,19 @@ class _Survey:
         arg = self.contract.args[0]
         top = self.precision.largest_ordinal + 1
         low = 0 if arg.dims else -top
-        edges = from_ordinal(self.precision, np.array([low + (top - low) * i // BINS for i in range(BINS)], np.int64))
-        rails = {0: "", 1: "zero", 2: "inf", 3: "nan", 4: "inf", 5: "", 6: "", 7: "inf"}
+        edges = from_ordinal(
+            self.precision, np.array([low + (top - low) * i // BINS for i in range(BINS + 1)], np.int64)
+        )
+        loud, explained = (
+            [" ".join(r for b, r in enumerate(RAILS) if m >> b & 1) for m in row] for row in t.curve_rail
+        )
         return records.Curve(
             argument=arg.name if not arg.dims else f"largest magnitude in {arg.name}",
             x=[to_hex(v) for v in edges],
             error=[None if np.isnan(v) else float(v) for v in t.curve_error],
             bound=[None if np.isnan(v) else float(v) for v in t.curve_bound],
-            rail=[rails[int(v)] for v in t.curve_rail],
+            rail=loud,
+            excused_rail=explained,
             excused=[bool(v) for v in t.curve_excused],
         )
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,8 @@ Distance = Callable[[Array, Array], Truth]
 
 U = 2.0**-53
 LARGEST = float(np.finfo(np.float64).max)
+TINY = float(np.finfo(np.float64).smallest_subnormal)
+"""Stands for a partial product that underflows in float64 too: what is 0 would not count as having left the range."""
 NOTHING = -9999
 """The exponent that stands for that of 0, below any other."""
 
@@ -69,14 +72,22 @@ def _select(choice: Mask, a: Output, b: Output) -> Output:
     )
 
 
-def _hull(tie: Mask, a: Output, b: Output) -> Output:
-    """``a``, at ties with everything between ``a`` and ``b`` admissible."""
-    if not tie.any():
-        return a
+def _hull(gap: Output, a: Output, b: Output) -> Output:
+    """``a``, which the sign of the gap decides for, at ties with everything between ``a`` and ``b`` admissible.
+
+    A rounding or an underflow that is larger than the gap takes the wrong branch: their share of it times abs(a - b).
+    """
+    tie, size = _tie(gap)[:, None], np.abs(gap.exact)[:, None]
     (a_low, a_high), (b_low, b_high) = _ends(a), _ends(b)
-    low = np.where(tie, np.minimum(a_low, b_low), a_low)
-    high = np.where(tie, np.maximum(a_high, b_high), a_high)
-    return replace(a, reference=np.where(tie, np.maximum(a.reference, b.reference), a.reference), interval=(low, high))
+    jump = np.abs(a.exact - b.exact)
+    wrong = _weighed(jump, np.fmin((gap.reference + gap.accumulation)[:, None] / size, 1.0 / U))
+    lost = _weighed(jump, np.fmin(np.broadcast_to(gap.underflow, gap.exact.shape)[:, None] / size, LARGEST))
+    return replace(
+        a,
+        reference=np.where(tie, np.maximum(a.reference, b.reference), a.reference) + np.nan_to_num(wrong),
+        underflow=np.fmin(a.underflow + lost, LARGEST),
+        interval=(np.where(tie, np.minimum(a_low, b_low), a_low), np.where(tie, np.maximum(a_high, b_high), a_high)),
+    )
 
 
 def _still(a: Output) -> Output:
@@ -92,13 +103,12 @@ def _tie(gap: Output) -> Mask:
 
 def _hinge(gap: Output, gradients: Mapping[str, Output]) -> Truth:
     """max(gap, 0) and its gradients, from those of the gap; nan stays."""
-    tie, positive, known = _tie(gap)[:, None], ~(gap.exact <= 0.0)[:, None], np.where(np.isnan(gap.exact), np.nan, 0.0)
+    positive, known = ~(gap.exact <= 0.0)[:, None], np.where(np.isnan(gap.exact), np.nan, 0.0)
     hinged = {}
     for name, gradient in gradients.items():
         live = replace(gradient, exact=gradient.exact + known[:, None])
         still = _still(live)
-        dropped = _select(positive, still, live) if tie.any() else still
-        hinged[name] = _hull(tie, _select(positive, live, still), dropped)
+        hinged[name] = _hull(gap, _select(positive, live, still), _select(positive, still, live))
     return Truth(value=replace(gap, exact=np.maximum(gap.exact, 0.0), interval=None), gradients=hinged)
 
 
@@ -159,7 +169,9 @@ def _from_one(x: _Side, y: _Side, sign: float, like: Output) -> Output:
     return replace(like, exact=value, reference=value + rounding, accumulation=value, absolute=np.asarray(2.0))
 
 
-def _slope(x: _Side, y: _Side, cosine: Array, terms: Array, power: Integers, lost: Array) -> Output:
+def _slope(
+    x: _Side, y: _Side, cosine: Array, terms: Array, power: Integers, lost: Array, squares: tuple[Array, Array]
+) -> Output:
     """d cosine / dx = (y^ - cosine x^) / norm(x), or y^ / eps where eps divides; the cosine is times 2**power."""
     common = np.maximum(y.power, x.power + power)
     a, b = np.ldexp(x.fraction, x.power + power - common), np.ldexp(y.fraction, y.power - common)
@@ -182,28 +194,39 @@ def _slope(x: _Side, y: _Side, cosine: Array, terms: Array, power: Integers, los
         absolute=2.0 * far * np.ones_like(b),
         underflow=np.fmin(1.0 + 2.0 * far * lost[:, None] * (np.abs(x.unit) + np.abs(y.unit)), LARGEST),
         interval=(np.minimum(exact, other) - anything, np.maximum(exact, other) + anything),
+        partial=(np.minimum(squares[0][:, None], far), np.maximum(squares[1][:, None], far)),
     )
+
+
+def _present(power: Array, size: Array) -> Array:
+    """A power of a size, not 0 where the size is not."""
+    return np.where(size > 0.0, np.maximum(power, TINY), power)
 
 
 def _cosine(x1: Array, x2: Array, eps: float | None) -> _Cosine:
     """The cosine by unit vectors, held with exponents of their own; without eps it is 0 where a vector is 0."""
     x, y = _side(x1, eps), _side(x2, eps)
     power = (x.power + y.power).max(axis=-1)[:, None]
-    products = np.ldexp(x.fraction * y.fraction, x.power + y.power - power)
-    c, terms = products.sum(axis=-1)[:, None], np.abs(products).sum(axis=-1)[:, None]
+    pairs = np.ldexp(x.fraction * y.fraction, x.power + y.power - power)
+    c, terms = pairs.sum(axis=-1)[:, None], np.abs(pairs).sum(axis=-1)[:, None]
     size = np.ldexp(terms, power)[:, 0]
     # The formula as written passes through two sums of squares and one of products, whose D terms may underflow.
     n, m = x.norm, y.norm
     lost = np.minimum(x1.shape[-1] * ((1.0 / n) / n + (1.0 / m) / m + (1.0 / n) / m), LARGEST / 4.0)
+    products = [_present(n * n, n), _present(m * m, m)]
+    if eps is None:
+        # Without eps to keep the norms apart they are multiplied before the root is taken.
+        products.append(_present(products[0] * products[1], np.minimum(n, m)))
+    squares = reduce(np.fmin, products), reduce(np.fmax, products)
     cosine = output(
         np.ldexp(c, power)[:, 0],
         reference=size,
         accumulation=size,
         absolute=1.0,
         underflow=1.0 + lost,
-        partial=(np.minimum(n * n, m * m), np.maximum(n * n, m * m)),
+        partial=squares,
     )
-    gradients = _slope(x, y, c, terms, power, lost), _slope(y, x, c, terms, power, lost)
+    gradients = _slope(x, y, c, terms, power, lost, squares), _slope(y, x, c, terms, power, lost, squares)
     return _Cosine(cosine, _from_one(x, y, 1.0, cosine), _from_one(x, y, -1.0, cosine), gradients)
 
 
@@ -300,20 +323,41 @@ def _difference(x: Array, y: Array, eps: Array | float) -> Array:
     return np.where(np.isfinite(lost), d + lost, d)
 
 
-def _extreme_norm(a: Array, sign: Array, m: Array) -> tuple[Array, Array, Array, Array]:
-    """Slope, its interval and its bound of the largest or least abs(d), m: one entry has it all, ties share it."""
+def _extreme_norm(a: Array, sign: Array, m: Array, rough: Array) -> tuple[Array, Array, Array, Array, Array]:
+    """Slope, its interval, bound and scale of the largest or least abs(d), m: one entry has it all, ties share it.
+
+    Rounded differences tie where the exact ones do not: the scale is the rounding of two entries over their distance.
+    """
     top = a == m
     count = top.sum(axis=-1)[:, None]
     exact = np.where(np.isnan(m), np.nan, np.where(top, sign / count, 0.0))
     tied, kink = top & (count > 1), top & (a == 0.0)
     low = np.where(kink, -1.0, np.where(tied, np.minimum(sign, 0.0), exact))
     high = np.where(kink, 1.0, np.where(tied, np.maximum(sign, 0.0), exact))
-    return exact, low, high, top.astype(np.float64)
+    spread = a + rough
+    weight = np.where(top, 0.0, (spread + np.where(top, spread, 0.0).max(axis=-1)[:, None]) / np.abs(a - m))
+    scale = np.where(top, 1.0 + weight.max(axis=-1)[:, None], weight)
+    return exact, low, high, top.astype(np.float64), np.fmin(scale, LARGEST)
 
 
 def _weighed(a: Array, b: Array) -> Array:
     """a * b, where 0 wins over inf."""
     return np.where((a == 0.0) | (b == 0.0), 0.0, a * b)
+
+
+def _powers(
+    a: Array, size: Array, p: float
+) -> tuple[tuple[Array, Array] | None, tuple[Array, Array] | None]:
+    """Partial products of the norm, and of its slope, as written: the sum of powers; the norm and powers p - 1 too."""
+    if p == 1.0:
+        return None, None
+    whole, power = _present(size**p, size), size ** (p - 1.0)
+    parts = [whole, size]
+    if p != 2.0:
+        parts += [power, 1.0 / power]
+    if p < 1.0:
+        parts.append(np.where(a == 0.0, power, a ** (p - 1.0)))
+    return (whole[:, 0], whole[:, 0]), (reduce(np.fmin, parts), reduce(np.fmax, parts))
 
 
 def _norm(d: Array, rough: Array, p: float) -> tuple[Output, Output]:
@@ -328,8 +372,8 @@ def _norm(d: Array, rough: Array, p: float) -> tuple[Output, Output]:
     m = (a.max(axis=-1) if p > 0.0 else a.min(axis=-1))[:, None]
     part, place = np.frexp(m)
     if np.isinf(p):
-        exact, low, high, bound = _extreme_norm(a, sign, m)
-        value, scale, partial = part[:, 0], bound, None
+        exact, low, high, bound, scale = _extreme_norm(a, sign, m, rough)
+        value, partial, powers = part[:, 0], None, None
         lost, lost_slope = np.ones_like(value), np.ones_like(a)
     else:
         ratio, q = np.where(a == m, 1.0, a / m), p - 1.0
@@ -347,10 +391,14 @@ def _norm(d: Array, rough: Array, p: float) -> tuple[Output, Output]:
         off = np.maximum(a, U * rough)
         bound = np.where(off > 0.0, off**q / m**q / root**q if 0.0 < p < 2.0 else (off / m / root) ** q, 0.0)
         condition = 1.0 + _weighed(rough / m / root, bound).sum(axis=-1)[:, None]
-        scale = np.where(kink & (off == 0.0), 1.0, product(bound, 1.0 + abs(q) * (rough / off + condition)))
-        lost = terms * size[:, 0] ** -q / abs(p)
-        lost_slope = size**-q + product(exact, terms * abs(q / p) * size**-p)
-        partial = None if p == 1.0 else (size[:, 0] ** p, size[:, 0] ** p)
+        turns = 1.0 if p == 1.0 else abs(q)
+        scale = np.where(kink & (off == 0.0), 1.0, product(bound, 1.0 + turns * rough / off + abs(q) * condition))
+        # A difference may be subnormal, as may the sum of powers and every power of the slope.
+        total = bound.sum(axis=-1)
+        lost = total + terms * size[:, 0] ** -q / abs(p)
+        nudged = product(abs(q) * bound, 1.0 / off + total[:, None] / size)
+        lost_slope = size**-q + product(exact, terms * abs(q / p) * size**-p) + np.where(nudged > 0.0, nudged, 0.0)
+        partial, powers = _powers(a, size, p)
     error = _weighed(np.ldexp(rough, -place), bound).sum(axis=-1)
     length = output(
         value,
@@ -367,6 +415,7 @@ def _norm(d: Array, rough: Array, p: float) -> tuple[Output, Output]:
         absolute=np.maximum(1.0, np.abs(exact)),
         underflow=1.0 + np.fmin(np.abs(lost_slope), LARGEST),
         interval=(low, high),
+        partial=powers,
     )
     return length, slope
 
@@ -422,6 +471,12 @@ def squared_distance(x1: Array, x2: Array) -> Truth:
         return _truth(_squared(x1, x2))
 
 
+def _extremes(outputs: Sequence[Output], sizes: Sequence[Array]) -> tuple[Array, Array]:
+    """Smallest and largest partial product of several outputs, and of the distances that are subtracted."""
+    partials = [o.partial for o in outputs if o.partial is not None] + [(size, size) for size in sizes]
+    return reduce(np.fmin, [low for low, _ in partials]), reduce(np.fmax, [high for _, high in partials])
+
+
 def _triplet(
     anchor: Array, positive: Array, negative: Array, margin: float, swap: bool, measure: Measured, shift: Integers
 ) -> Truth:
@@ -444,16 +499,21 @@ def _triplet(
             "negative": _times(other.gradients[1], -1.0),
         }
         closer = _apart(other, far)
-        choice, tie = ~(closer.exact >= 0.0), _tie(closer)[:, None]
+        choice = ~(closer.exact >= 0.0)
         gap = _select(choice, _apart(near, other), gap)
         for name, plain in gradients.items():
-            chosen = _select(choice[:, None], swapped[name], plain)
-            dropped = _select(choice[:, None], plain, swapped[name]) if tie.any() else chosen
-            gradients[name] = _hull(tie, chosen, dropped)
+            chosen, dropped = _select(choice[:, None], swapped[name], plain), _select(choice[:, None], plain, swapped[name])
+            gradients[name] = _hull(closer, chosen, dropped)
+    measures = [near, far, other] if swap else [near, far]
+    sizes = [np.ldexp(m.value.exact, m.power + shift) for m in measures]
     gap = _plus(_scaled(gap, shift), margin)
-    if shift.any():
-        gradients = {name: _scaled(gradient, shift[:, None] // 2) for name, gradient in gradients.items()}
-    return _hinge(replace(gap, absolute=gap.absolute + abs(margin)), gradients)
+    gap = replace(gap, absolute=gap.absolute + abs(margin), partial=_extremes([m.value for m in measures], sizes))
+    # What is nan in the gradient of one distance is nan in every gradient: 0 times nan.
+    slopes = [g for m in measures for g in m.gradients]
+    for name, gradient in gradients.items():
+        scaled = _scaled(gradient, shift[:, None] // 2) if shift.any() else gradient
+        gradients[name] = replace(scaled, partial=_extremes(slopes, [s[:, None] for s in sizes]))
+    return _hinge(gap, gradients)
 
 
 def triplet_margin_loss(

@@ -59,6 +59,23 @@ def _finite(scale: Array) -> Array:
     return np.where(np.isfinite(scale), scale, 0.0)
 
 
+CRUDE = 64.0
+"""Ratio of the error scale of two logits to their gap from which rounding may close the gap."""
+
+
+def _reachable(probability: Array, gap: Array, error: Array) -> Array:
+    """Probabilities as condition numbers, at logits too crude to tell the largest from the next as chords.
+
+    exp(d - gap) - exp(-gap) is convex in d, so up to d = gap below d (1 - exp(-gap)) / gap: first order in the error, but
+    true beyond the reach of the derivative exp(-gap).
+    """
+    top = np.argmin(np.where(np.isnan(gap), np.inf, gap), axis=1)[:, None]
+    both = error + np.take_along_axis(error, top, axis=1)
+    with np.errstate(divide="ignore"):
+        chord = np.where(gap > 0.0, -np.expm1(-gap) / gap, 0.0)
+    return np.where(both >= CRUDE * gap, np.maximum(probability, chord), probability)
+
+
 def _over_logits(
     z: Computed,
     target: Array | Indices,
@@ -77,19 +94,23 @@ def _over_logits(
     slope, v = truth.gradients["input"], truth.value
     a = class_coefficients(target, classes, weight, ignore_index, label_smoothing)
     total = np.abs(a).sum(axis=1, keepdims=True)
+    rounding, accumulated = _finite(z.rounding), _finite(z.accumulated)
+    p = _reachable(s.probability, s.gap, rounding + accumulated)
+    raised = p - s.probability
+    complement = np.minimum(s.complement + sum_of_others(raised), 1.0)
+    size = np.abs(slope.exact) + product(total, raised + sum_of_others(raised))
 
     def log_probability(error: Array) -> Array:
         """Error of every logsumexp(z) - z_c."""
-        return product(s.complement, error) + sum_of_others(product(s.probability, error))
+        return product(complement, error) + sum_of_others(product(p, error))
 
     def of_value(error: Array) -> Array:
-        moved: Array = product(np.abs(slope.exact), error).sum(axis=1)
+        moved: Array = product(size, error).sum(axis=1)
         return moved
 
     def of_slope(error: Array) -> Array:
-        return product(total, product(s.probability, log_probability(error)))
+        return product(total, product(p, log_probability(error)))
 
-    rounding, accumulated = _finite(z.rounding), _finite(z.accumulated)
     gradients = {
         "input": replace(
             slope,

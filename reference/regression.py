@@ -103,13 +103,20 @@ def complex_l1_loss(input: Array, target: Array, *, weight: Array | None = None)
         divisor = np.where(tie, 1.0, modulus)
         back = np.ldexp(1.0, -(exponent // 2)), np.ldexp(1.0, exponent // 2 - exponent)
         slope = np.stack([multiply(w, part, *back, over=divisor) for part in (re, im)], axis=-1)
+        # Of one infinite part the direction is known; beside a second one, or a nan, it is not.
+        alone = np.isinf(re) ^ np.isinf(im)
+        unknown = np.isnan(re) | np.isnan(im) | ~alone
+        axis = np.stack([w * np.where(np.isinf(part), np.sign(part), 0.0) for part in (re, im)], axis=-1)
+        slope = np.where(np.isinf(largest)[:, None], np.where(unknown[:, None], np.nan, axis), slope)
         tie = tie[:, None]
         low, high = np.where(tie, -heft, slope), np.where(tie, heft, slope)
         value = multiply(w, np.ldexp(modulus, exponent), s)
         gap = np.ldexp(modulus, exponent) * s
         absolute = np.broadcast_to(heft, slope.shape)
         return Truth(
-            value=output(value, absolute=np.abs(w) * size, underflow=1.0 + np.abs(w), partial=(np.zeros_like(gap), gap)),
+            value=output(
+                value, absolute=np.abs(w) * size, underflow=1.0 + np.abs(w), partial=(np.zeros_like(gap), gap)
+            ),
             gradients={
                 "input": output(slope, absolute=absolute, underflow=1.0 + heft, interval=(low, high)),
                 "target": output(-slope, absolute=absolute, underflow=1.0 + heft, interval=(-high, -low)),

@@ -12,6 +12,8 @@ VERDICTS = ("error", "fail", "stale", "fault", "deviation", "unsupported", "pass
 FAILING = frozenset({"error", "fail", "stale"})
 GRADES = ("unstable", "absolute-only", "mixed-stable", "reference", "few-ulp")
 BADGES = ("sampled", "searched", "exhaustive")
+NO_NUMBER = ("overflow", "nan", "wrong-inf", "finite-for-inf", "finite-for-nan")
+"""Range findings without an error that can be measured: their grade is unstable, whatever the finite errors are."""
 SEVERITIES = ("defect", "weakness", "note")
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 
@@ -109,6 +111,19 @@ class Accuracy:
     def of(cls, tally: OutputTally) -> Accuracy:
         t = tally
         return cls(t.entries, t.grades, t.ranges, t.grade, t.worst_ulp, t.worst_ratio, t.badge)
+
+    @property
+    def excused(self) -> int:
+        """Entries that something explains: they are in no grade."""
+        return max(self.entries - sum(self.grades.values()), 0)
+
+    @property
+    def finite(self) -> str:
+        """The worst grade of what has a number, so that inf and nan are told beside it; empty where nothing has one."""
+        lost = sum(self.ranges.get(kind, 0) for kind in NO_NUMBER)
+        if self.grade != "unstable" or not lost or self.grades.get("unstable", 0) > lost:
+            return self.grade
+        return worst(GRADES, (grade for grade, count in self.grades.items() if count and grade != "unstable"))
 
     def __add__(self, other: Accuracy) -> Accuracy:
         return Accuracy(

@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterable
 
 from harness.records import Case, Finding, Line, OutputTally, Run, TensorData, Trial
-from reports.load import Known, Report, load
-from reports.rollup import Accuracy, Column
+from reports.load import load
+from reports.rollup import GRADES, Accuracy, Column
+from reports.view import Cell, Known, Report
 
 ABSENT = "\N{EN DASH}"
 GLYPHS = {
@@ -52,11 +53,11 @@ def decimal(value: float, dtype: str = "float64") -> str:
 
 
 def number(text: str, dtype: str = "float64") -> str:
-    """Decimal and hex of a float written in hex; any other text as it is."""
+    """Decimal and hex of a float written in hex, a small integer without; any other text as it is."""
     value = parse(text)
     if value is None:
         return text
-    if not math.isfinite(value) or value == 0.0:
+    if not math.isfinite(value) or (value.is_integer() and abs(value) < 1e6):
         return decimal(value)
     short = re.sub(r"\.?0+p", "p", value.hex())
     return f"{decimal(value, dtype)} ({short})"
@@ -123,6 +124,66 @@ def part(count: int, total: int) -> str:
     return share(count / total) if total else ABSENT
 
 
+def extent(finding: Finding) -> str:
+    """How many of the judged cases show it: as a share where there are many."""
+    if finding.total < 1000:
+        return f"{finding.count:,} of {finding.total:,}"
+    return share(finding.count / finding.total)
+
+
+GOT_AND_WANT = re.compile(r": expected \S+( \(-?0x\S+\))?, got \S+( \(-?0x\S+\))?(?= \(|$)")
+
+
+def gist(finding: Finding, subject: str) -> str:
+    """The message without what stands beside it anyway: the loss, the output, and got and want where they are shown."""
+    words = finding.message
+    for said in (subject, finding.output, f"gradient with respect to {finding.output}"):
+        words = words.removeprefix(f"{said}: ")
+    shorter = GOT_AND_WANT.sub("", words) if finding.got and finding.want else words
+    return shorter or finding.message
+
+
+def outside(accuracy: Accuracy) -> str:
+    """Range findings, the most frequent first; empty where there is none."""
+    found = sorted(accuracy.ranges.items(), key=lambda item: -item[1])
+    return ", ".join(f"{count:,} {kind}" for kind, count in found if count)
+
+
+def finite(accuracy: Accuracy) -> str:
+    """Grade of what has a number."""
+    if accuracy.finite:
+        return accuracy.finite
+    return "nothing finite" if accuracy.grade else "all excused"
+
+
+def weighed(accuracy: Accuracy) -> str:
+    """The worst finite error in units of its bound, with what has no number beside it."""
+    said = f"{ratio(accuracy.worst_ratio)} of the bound"
+    beside = outside(accuracy)
+    return f"{said} where finite; {beside}" if beside else said
+
+
+def bad(accuracy: Accuracy) -> bool:
+    """Whether a grade or a range finding is one that no sound loss has."""
+    return bool(outside(accuracy)) or accuracy.grade in GRADES[:2]
+
+
+def ledger(cell: Cell) -> str:
+    """Faults and Deviations of a cell as ``2 faults, 1 deviation``, with the share of entries they explain."""
+    counts = [plural(count, kind) for kind, count in cell.known.items()]
+    if counts and cell.excused:
+        counts.append(f"{share(cell.excused)} excused")
+    return ", ".join(counts)
+
+
+def most_excused(known: Known) -> str:
+    """The largest share of the sweep that it excuses in any dtype."""
+    if not known.shares:
+        return ""
+    largest = max(known.shares.values())
+    return f"≤ {share(largest)} of the sweep" if largest else "not in the sweep"
+
+
 def plural(count: int, noun: str, nouns: str = "") -> str:
     return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
 
@@ -146,8 +207,7 @@ def inputs(case: Case) -> list[tuple[str, str]]:
     """Name and text of everything that went into a call."""
     rows = [(name, tensor(data)) for name, data in case.tensors.items()]
     rows += [(name, repr(value)) for name, value in case.parameters.items()]
-    rows += [("reduction", case.reduction)] if case.reduction else []
-    plain = {"device": "cpu", "layout": "rows"}
+    plain = {"reduction": "none", "device": "cpu", "layout": "rows"}
     rows += [(name, word) for name, usual in plain.items() if (word := getattr(case, name)) not in (usual, "")]
     return rows
 
@@ -178,13 +238,23 @@ def circumstances(run: Run | None) -> list[tuple[str, str]]:
     ]
 
 
+def _blamed(report: Report, faults: list[Known]) -> str:
+    """Whose faults they are: those of torch builtins are of torch, the others only seen with it."""
+    if report.run is None:
+        return ""
+    version = report.run.torch.partition("+")[0]
+    return f" {'of' if all(known.origin == 'torch' for known in faults) else 'with'} torch {version}"
+
+
 def sentence(report: Report) -> str:
     """The verdict on a whole run in one sentence."""
     tally = report.tally
     if not tally.total:
         return "No trial was run: nothing is known."
-    names = {section.subject for section in report.sections if section.trials}
+    names = {section.subject for section in report.sections if section.whole.total}
     what = next(iter(names)) if len(names) == 1 else plural(len(names), "loss", "losses")
+    if modules := sum(bool(twin.trials) for section in report.sections for twin in section.twins):
+        what += f" with {plural(modules, 'module')}"
     trials = f"{what}, {plural(tally.total, 'trial')}"
     if report.missing:
         trials += f" of {tally.total + report.missing:,} planned (cut short)"
@@ -193,12 +263,13 @@ def sentence(report: Report) -> str:
     other = tally.failing - sum(count for count, _, _ in found)
     found += [(other, "unknown verdict", "")]
     bad = [plural(*item) for item in found if item[0]]
-    verdict = ", ".join(bad) if bad else "no failure so far" if report.missing else "no failure"
-    torch = f" with torch {report.run.torch}" if report.run else ""
+    broken = sum(bool(section.whole.failing) for section in report.sections)
+    scope = f" in {plural(broken, 'loss', 'losses')}" if len(names) > 1 else ""
+    verdict = ", ".join(bad) + scope if bad else "no failure so far" if report.missing else "no failure"
     rest = []
-    for kind, noun, with_what in (("fault", "known fault", torch), ("deviation", "deviation", "")):
-        if names_seen := len(report.known(kind)):
-            rest.append(plural(names_seen, noun) + with_what)
+    for kind, noun in (("fault", "known fault"), ("deviation", "deviation")):
+        if seen := report.known(kind):
+            rest.append(plural(len(seen), noun) + (_blamed(report, seen) if kind == "fault" else ""))
         elif tally[kind]:  # a record that names none of what it excuses
             rest.append(plural(tally[kind], f"trial with an unnamed {kind}", f"trials with an unnamed {kind}"))
     rest += [f"{tally['unsupported']:,} unsupported"] if tally["unsupported"] else []

@@ -33,11 +33,12 @@ def only_mean(input: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 
 
 def log1p_cross_entropy(input: torch.Tensor, target: torch.Tensor, reduction: str = "mean") -> torch.Tensor:
+    """The lead of the top class over the target, and log1p of what the other classes add to the top one."""
     top = input.argmax(dim=-1, keepdim=True)
     gap = input.gather(-1, top) - input
-    others = torch.exp(-gap).scatter(-1, top, 0.0).sum(dim=-1)
-    value = gap.gather(-1, target[:, None]).squeeze(-1) + torch.log1p(others)
-    return reduced(value, reduction)
+    tail = torch.exp(-gap).scatter(-1, top, 0.0).sum(dim=-1)
+    lead = torch.where(target[:, None] == top, 0.0, gap.gather(-1, target[:, None])).squeeze(-1)
+    return reduced(lead + torch.log1p(tail), reduction)
 
 
 def unshifted_cross_entropy(input: torch.Tensor, target: torch.Tensor, reduction: str = "mean") -> torch.Tensor:

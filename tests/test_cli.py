@@ -95,8 +95,8 @@ def test_every_contract_is_listed_and_explained() -> None:
 def test_a_finding_replays_from_its_record(tmp_path: Path) -> None:
     from harness import records
     from harness.api import validate
-    from harness.registry import functional
     from harness.registry import contract as named
+    from harness.registry import functional
 
     path = tmp_path / "run.jsonl"
     subject = functional(named("cross_entropy"))

@@ -7,21 +7,12 @@ import pytest
 import torch
 
 from harness.binding import Subject, bind
+from harness.bounds import GRADES, RANGES, bounds, depth, interval_error, severity
 from harness.cases import Batch
+from harness.conditioning import gradient_conditioning, value_conditioning
 from harness.contracts.binary_cross_entropy_with_logits import CONTRACT
 from harness.evaluate import observe
-from harness.judge import (
-    GRADES,
-    RANGES,
-    bounds,
-    depth,
-    grade_entries,
-    gradient_conditioning,
-    interval_error,
-    judge,
-    severity,
-    value_conditioning,
-)
+from harness.judge import grade_entries, judge
 from harness.ulp import FLOAT16, FLOAT32, FLOAT64, PRECISIONS, Precision
 from reference.truth import Output, output
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
+from harness.bounds import GRADES
 from harness.checks.base import Check, Context, Outcome, register
 from harness.evaluate import Raised
-from harness.judge import GRADES
 from harness.records import Finding
 
 
@@ -33,7 +33,8 @@ def _accuracy(context: Context, *, gradient: bool) -> Outcome:
     def mine(finding: Finding) -> bool:
         return (finding.output != "value") == gradient and finding.kind in GRADES
 
-    findings = tuple(f for f in found.findings if mine(f))
+    topic = context.precision.name + (" gradient" if gradient else "")
+    findings = (*(f for f in found.findings if mine(f)), *works_after_all(context, topic))
     if gradient and found.unreached:
         findings += (
             Finding(
@@ -55,6 +56,14 @@ def _accuracy(context: Context, *, gradient: bool) -> Outcome:
         shared=tuple(f for f in found.shared if mine(f)),
         cases=found.cases,
     )
+
+
+def works_after_all(context: Context, topic: str) -> tuple[Finding, ...]:
+    """A topic that the Subject declares unsupported and that gave a result: the declaration is wrong."""
+    if topic not in context.subject.unsupported:
+        return ()
+    message = f"{context.subject.name}: {topic}: expected the declared exception, got a result"
+    return (Finding(severity="defect", kind="supported", output="", message=message),)
 
 
 def value(context: Context) -> Outcome:

@@ -12,29 +12,24 @@ import numpy.typing as npt
 
 from harness import findings as text
 from harness.binding import Subject
-from harness.cases import Batch
-from harness.checks.base import Context, Outcome
-from harness.contract import Contract
-from harness.deviations import Departure, Deviation, Fault, Points
-from harness.evaluate import Observation, Raised, observe
-from harness.judge import (
+from harness.bounds import (
     DEFAULT_ORACLE_ULP,
     GRADIENT_CONSTANT,
     VALUE_CONSTANT,
     Bounds,
-    Judged,
-    _bounds_at,
     accumulator,
     bounds,
-    grade_entries,
-    gradient_conditioning,
     interval_error,
-    judge,
     kind_of,
     severity,
-    terms_of,
-    value_conditioning,
 )
+from harness.cases import Batch
+from harness.checks.base import Context, Outcome
+from harness.conditioning import gradient_conditioning, value_conditioning
+from harness.contract import Contract
+from harness.deviations import Departure, Deviation, Fault, Points
+from harness.evaluate import Observation, Raised, observe
+from harness.judge import Judged, bounds_at, grade_entries, judge, terms_of
 from harness.records import Finding
 from harness.ulp import Array, Precision, distance
 from reference.reductions import reduce
@@ -42,8 +37,14 @@ from reference.truth import Output, Truth, trailing
 
 Mask = npt.NDArray[np.bool_]
 
+OPTIONAL = ("layout", "double backward", "forward-mode")
+"""Modes that a loss of a user need not support: an exception there is a note."""
 LARGE = 512
 """Numbers beyond which a case is described by its size instead of being written out."""
+
+
+HEADROOM = 2.0**-4
+"""Share of the largest number that a row may reach where sums of rows are judged."""
 
 
 class VacuousCheckError(RuntimeError):
@@ -62,7 +63,10 @@ def refused(context: Context, raised: Raised, *topics: str) -> Outcome:
         if pattern is not None and re.search(pattern, raised.message):
             return Outcome(unsupported=str(raised))
     what = f"{topics[0]}: " if topics else ""
-    return Outcome(findings=(defect(subject, "raised", f"{what}expected a result, got {raised}"),))
+    said = f"{what}expected a result, got {raised}"
+    if subject.origin == "user" and any(topic.startswith(OPTIONAL) for topic in topics):
+        return Outcome(findings=(note(subject, "not supported", said),))
+    return Outcome(findings=(defect(subject, "raised", said),))
 
 
 def refusal(context: Context, seen: Observation, *topics: str) -> Outcome | None:
@@ -78,6 +82,12 @@ def defect(subject: Subject, kind: str, message: str, *, batch: Batch | None = N
 
 def note(subject: Subject, kind: str, message: str, *, batch: Batch | None = None, output: str = "") -> Finding:
     return msgspec.structs.replace(defect(subject, kind, message, batch=batch, output=output), severity="note")
+
+
+def convention(subject: Subject, kind: str, message: str, *, output: str = "") -> Finding:
+    """A defect of a builtin, whose documentation promises it; a note on a loss of a user, who may have chosen otherwise."""
+    put = defect if subject.origin == "torch" else note
+    return put(subject, kind, message, output=output)
 
 
 def numbers_in(batch: Batch) -> int:
@@ -99,7 +109,7 @@ def constant_of(output: str) -> float:
 
 def limits_of(contract: Contract, batch: Batch, truth: Truth, output: str, index: npt.NDArray[np.intp]) -> Bounds:
     """The bounds of the grades at some rows of an unreduced output."""
-    return _bounds_at(
+    return bounds_at(
         contract, batch, truth, output, index, constant_of(output), terms_of(contract, batch), shared=False
     )
 
@@ -125,6 +135,10 @@ def plain_rows(subject: Subject, batch: Batch) -> Batch:
     contract = subject.contract
     truth = batch.truth(contract)
     good = ~covered_rows(subject, batch, truth, truth.outputs())
+    for name, output in truth.outputs().items():
+        if not _shared(contract, name):
+            fits = np.abs(output.exact) <= HEADROOM * batch.precision.largest
+            good &= fits.reshape(len(good), -1).all(axis=1)
     if subject.takes_none:
         got = {
             n: a

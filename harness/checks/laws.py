@@ -107,7 +107,8 @@ def laws(context: Context) -> Outcome:
 
 
 def _items(subject: Subject) -> tuple[str, ...]:
-    return (*(law.name for law in subject.contract.laws), *general(subject))
+    taken = {*subject.arguments, *subject.parameters}
+    return (*(law.name for law in subject.contract.laws if set(law.needs) <= taken), *general(subject))
 
 
 register(Check(name="laws", run=laws, items=_items))

@@ -34,6 +34,7 @@ from harness.checks.sampling import (
     mixed_batches,
     settings_of,
 )
+from harness.domain import Logits
 from harness.evaluate import Observation, _halves, observe
 from harness.generate import seeded
 from harness.ulp import FLOAT32, Array
@@ -98,8 +99,9 @@ def _reduction(context: Context, reduction: str) -> Outcome:
     for calm_ in calm_batches(subject, p, context.device, max(ROWS), f"reduction {reduction}"):
         for rows in ROWS:
             batch = plain(subject, calm_, min(rows, max(calm_.rows(contract), 1)))
-            layouts = [x for x in ("rows", *SHAPED) if x in contract.layouts and (x == "rows" or rows == max(ROWS))]
-            for layout in layouts:
+            # A loss of a user need not take other layouts: their own items say whether it does.
+            shaped_too = rows == max(ROWS) and subject.origin == "torch"
+            for layout in [x for x in ("rows", *SHAPED) if x in contract.layouts and (x == "rows" or shaped_too)]:
                 laid = replace(batch, layout=layout)
                 what = f"{reduction} of {batch.rows(contract)} rows" + (
                     f", layout {layout}" if layout != "rows" else ""
@@ -124,16 +126,20 @@ def _many_elements(context: Context) -> Outcome:
 
 
 def _many_classes(context: Context) -> Outcome:
+    """Thousands of classes: spread scores, and equal ones, whose exponentials add up to the number of classes."""
     subject, contract, p = context.subject, context.subject.contract, context.precision
     evidence = Evidence(subject=subject, precision=p)
     reduction = next(r for r in ("mean", *contract.reductions) if r in contract.reductions)
+    scores = [a.name for a in contract.args if isinstance(a.kind, Logits) and "C" in a.dims]
     for classes in MANY_CLASSES:
         for choice in (settings_of(subject)[0], settings_of(subject)[-1]):
             rng = seeded(contract.name, "classes", classes, p.name)
-            batch = calm(contract, choice, first_sizes(contract) | {"C": classes}, 3, rng, p, device=context.device)
-            stopped = compare(context, batch, reduction, evidence, f"{classes} classes")
-            if stopped is not None:
-                return stopped
+            spread = calm(contract, choice, first_sizes(contract) | {"C": classes}, 3, rng, p, device=context.device)
+            tied = replace(spread, args={n: np.zeros_like(a) if n in scores else a for n, a in spread.args.items()})
+            for batch, what in ((spread, f"{classes} classes"), (tied, f"{classes} equal scores")):
+                stopped = compare(context, batch, reduction, evidence, what)
+                if stopped is not None:
+                    return stopped
     return evidence.outcome()
 
 
@@ -351,7 +357,7 @@ def _dtypes(subject: Subject, item: str) -> tuple[str, ...]:
     if item == MANY:
         return ("float32", "float16", "bfloat16")
     if item == "many classes":
-        return ("float32", "bfloat16")
+        return ("float32", "float16", "bfloat16")
     return ("float64", "float32", "float16", "bfloat16")
 
 

@@ -128,8 +128,8 @@ def broken_law(
 
 
 def finished(context: Context, evidence: Evidence) -> Outcome:
-    """The outcome, where the law was asked of some row at all."""
-    if not evidence.cases:
+    """The outcome, where the law was asked of some row at all; a Subject that lacks an argument may have none."""
+    if not evidence.cases and not set(context.subject.not_offered) - {"reduction"}:
         raise VacuousCheckError(
             f"{context.subject.name}: {context.item}: applied to no row in {context.precision.name}"
         )

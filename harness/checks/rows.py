@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.binding import Subject
+from harness.bounds import VALUE_CONSTANT, bounds
 from harness.cases import Batch
 from harness.checks.base import Context, Outcome
 from harness.checks.grading import Evidence, Mask, covered_rows, defect, limits_of, reduced_truth, refusal
@@ -17,7 +18,7 @@ from harness.checks.relation import finished, judge_relation, side
 from harness.checks.sampling import calm_batches, counted, ignored_by, ignoring, mixed_batches
 from harness.domain import Interval
 from harness.evaluate import observe
-from harness.judge import VALUE_CONSTANT, bounds, terms_of
+from harness.judge import terms_of
 from harness.ulp import Array
 from reference.truth import Truth
 

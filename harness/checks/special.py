@@ -41,7 +41,9 @@ def offered(subject: Subject, special: Special) -> bool:
     lacking = any(n not in subject.parameters and v != defaults.get(n) for n, v in special.parameters.items())
     alone = not subject.takes_none and special.reduction == "none" and rows_of(subject, special) != 1
     reductions = {"none", *(subject.reductions or (subject.fixed,))}
-    return not lacking and not alone and set(special.args) <= set(subject.arguments) and special.reduction in reductions
+    taken = {*subject.arguments, *subject.parameters}
+    complete = {*special.args, *special.needs} <= taken
+    return not lacking and not alone and complete and special.reduction in reductions
 
 
 def rows_of(subject: Subject, special: Special) -> int:

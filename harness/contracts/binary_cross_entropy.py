@@ -1,7 +1,130 @@
 """Binary cross-entropy on probabilities."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
 from harness.contract import Contract
+from harness.deviations import Deviation, Mask, Points
 from harness.domain import Arg, Probability, SoftLabel, Weight
-from reference.binary import binary_cross_entropy
+from harness.laws import Law, Moved, Sibling, non_negative
+from harness.special import ErrorInput, Special, table
+from harness.ulp import Array, round_to
+from reference.binary import binary_cross_entropy, binary_cross_entropy_clamped
+
+NO_PROBABILITY = ("outside", "not a probability")
+OUTSIDE = dict.fromkeys(("+largest", "-largest", "-subnormal", "-normal", "+inf", "-inf", "nan"), NO_PROBABILITY)
+CLAMP = -100.0
+
+
+def _logarithms(at: Points) -> tuple[Array, Array]:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        x = at["input"] + 0.0  # -0 is 0
+        return np.log(x), np.log1p(-x)
+
+
+def _clamped(at: Points) -> Mask:
+    """A term that counts is clamped, and the loss is another number for it."""
+    near_ends = (at["input"] < 1e-43) | (at["input"] > 1.0 - 1e-16)  # the rest is seen without a logarithm
+    index = np.flatnonzero(near_ends)
+    part = replace(at, args={n: a[index] for n, a in at.args.items()}, truth=at.truth.rows(index))
+    y, (log_x, log_rest) = part["target"], _logarithms(part)
+    active = ((log_x < CLAMP) & (y > 0.0)) | ((log_rest < CLAMP) & (y < 1.0))
+    with np.errstate(all="ignore"):
+        documented = binary_cross_entropy_clamped(**part.args).value.exact
+    near_ends[index] = active & (round_to(at.precision, documented) != round_to(at.precision, part.truth.value.exact))
+    return np.asarray(near_ends)
+
+
+def _documented(at: Points, output: str) -> tuple[Array, ...]:
+    """The clamped loss and its gradient in the target, or 0; in the input that of the terms not clamped, or 0."""
+    documented = binary_cross_entropy_clamped(**at.args)
+    if output == "value":
+        return (documented.value.exact,)
+    if output == "target":
+        return documented.gradients["target"].exact, np.zeros_like(at["input"])
+    x, y = at["input"], at["target"]
+    log_x, log_rest = _logarithms(at)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        falling = np.where((log_x < CLAMP) | (y == 0.0), 0.0, -y / x)
+        rising = np.where((log_rest < CLAMP) | (y == 1.0), 0.0, (1.0 - y) / (1.0 - x))
+    return at["weight"] * (falling + rising), np.zeros_like(x)
+
+
+def _mirror(at: Points) -> Moved:
+    x, y = 1.0 - at["input"], 1.0 - at["target"]
+    exact = (round_to(at.precision, x) == x) & (1.0 - x == at["input"])
+    exact &= (round_to(at.precision, y) == y) & (1.0 - y == at["target"])
+    args = {**at.args, "input": np.where(exact, x, at["input"]), "target": np.where(exact, y, at["target"])}
+    return Moved(args=args, parameters=at.parameters, applies=exact)
+
+
+def _as_two_classes(at: Points) -> Moved:
+    y = at["target"]
+    args = {"input": at["input"], "target": np.where(y == 1.0, 1.0, 0.0)}
+    applies = ((y == 0.0) | (y == 1.0)) & ("weight" not in at.args)
+    return Moved(args=args, parameters={}, applies=np.asarray(applies))
+
+
+ERRORS = (
+    ErrorInput(
+        name="target of another shape",
+        call=lambda torch, loss: loss(torch.full((3, 2), 0.5), torch.ones(2)),
+        raises=("ValueError",),
+        match="different to the input size",
+    ),
+    ErrorInput(
+        name="weight that does not broadcast",
+        call=lambda torch, loss: loss(torch.full((3,), 0.5), torch.ones(3), weight=torch.ones(2)),
+        raises=("RuntimeError",),
+        match="broadcast",
+    ),
+    ErrorInput(
+        name="input above 1",
+        call=lambda torch, loss: loss(torch.tensor([0.5, 1.25]), torch.ones(2)),
+        raises=("RuntimeError",),
+        match="all elements of input should be between 0 and 1",
+    ),
+    ErrorInput(
+        name="input below 0",
+        call=lambda torch, loss: loss(torch.tensor([0.5, -0.25]), torch.ones(2)),
+        raises=("RuntimeError",),
+        match="all elements of input should be between 0 and 1",
+    ),
+    ErrorInput(
+        name="input nan",
+        call=lambda torch, loss: loss(torch.tensor([0.5, float("nan")]), torch.ones(2)),
+        raises=("RuntimeError",),
+        match="all elements of input should be between 0 and 1",
+    ),
+    ErrorInput(
+        name="target above 1",
+        call=lambda torch, loss: loss(torch.tensor([0.5, 0.25]), torch.tensor([1.0, 2.0])),
+        raises=("RuntimeError",),
+        match="all elements of target should be between 0 and 1",
+    ),
+    ErrorInput(
+        name="target of another dtype",
+        call=lambda torch, loss: loss(torch.full((3,), 0.5), torch.ones(3, dtype=torch.float64)),
+        raises=("RuntimeError",),
+        match="Found dtype Double but expected Float",
+    ),
+    ErrorInput(
+        name="integer labels",
+        call=lambda torch, loss: loss(torch.full((3,), 0.5), torch.ones(3, dtype=torch.int64)),
+        raises=("RuntimeError",),
+        match="Found dtype Long but expected Float",
+    ),
+    ErrorInput(
+        name="reduction of no known name",
+        call=lambda torch, loss: loss(torch.full((3,), 0.5), torch.ones(3), reduction="average"),
+        raises=("ValueError",),
+        match="not a valid value for reduction",
+    ),
+)
+
 CONTRACT = Contract(
     name="binary_cross_entropy",
     module="BCELoss",
@@ -9,9 +132,62 @@ CONTRACT = Contract(
     formula="-weight * [y * log(x) + (1 - y) * log(1 - x)]",
     sources=("torch.nn.BCELoss",),
     args=(
-        Arg(name="input", kind=Probability()),
+        Arg(name="input", kind=Probability(edges=(1e-12,))),
         Arg(name="target", kind=SoftLabel(), role="target"),
         Arg(name="weight", kind=Weight(), role="weight", optional=True, differentiable=False),
     ),
     oracle=binary_cross_entropy,
+    scales="B_ref = sum of both non-negative terms; B_abs = weight + B_ref, of the gradient weight (y / x + (1 - y) / (1 - x))",
+    specials=(
+        *table("input", {"target": 1.0}, OUTSIDE | {"+0": "+inf", "-0": "+inf"}),
+        *table("input", {"target": 0.0}, OUTSIDE | {"+0": "0", "-0": "0"}),
+        *table("target", {"input": 0.25}, OUTSIDE),
+        *table("weight", {"input": 0.25, "target": 1.0}, {"+inf": "+inf", "-inf": "-inf", "nan": "nan"}),
+        Special(condition="certain and right: input=1, target=1", args={"input": [1.0], "target": [1.0]}, want="0"),
+        Special(condition="certain and wrong: input=1, target=0", args={"input": [1.0], "target": [0.0]}, want="+inf"),
+        Special(condition="soft label at input=0", args={"input": [0.0], "target": [0.5]}, want="+inf"),
+        Special(
+            condition="weight=0 beside a certain and wrong row",
+            args={"input": [0.0], "target": [1.0], "weight": [0.0]},
+            want="0",
+        ),
+        Special(condition="even odds: log 2", args={"input": [0.5], "target": [1.0]}, want=0.6931),
+        Special(condition="perfect soft prediction: its entropy", args={"input": [0.25], "target": [0.25]}, want=0.5623),
+        Special(
+            condition="mean of 0.75 against 1 and 0.75 against 0",
+            args={"input": [0.75, 0.75], "target": [1.0, 0.0]},
+            want=0.837,
+            reduction="mean",
+        ),
+    ),
+    laws=(
+        Law(
+            name="mirror: x against y as 1 - x against 1 - y",
+            move=_mirror,
+            gradients={"input": ("input", -1.0), "target": ("target", -1.0)},
+        ),
+        non_negative(),
+        Sibling(
+            name="is nll_loss of the logarithms of both probabilities",
+            move=_as_two_classes,
+            loss=lambda torch: (
+                lambda input, target: torch.nn.functional.nll_loss(
+                    torch.stack([torch.log1p(-input), torch.log(input)], dim=-1), target.long(), reduction="none"
+                )
+            ),
+            real=("input", "target"),
+        ),
+    ),
+    deviations=(
+        Deviation(
+            name="logarithms are clamped at -100",
+            where="log(input) < -100 and target > 0, or log(1 - input) < -100 and target < 1",
+            region=_clamped,
+            outputs=("value", "input", "target"),
+            documented=_documented,
+            says="BCELoss clamps its log function outputs to be greater than or equal to -100",
+            source="torch.nn.BCELoss",
+        ),
+    ),
+    errors=ERRORS,
 )

@@ -24,7 +24,9 @@ def _norms(at: Points) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]
 
 
 def _near_kink(at: Points) -> npt.NDArray[np.bool_]:
-    return np.asarray(np.any([np.abs(n - at["eps"]) < NEAR * max(1.0, at["eps"]) for n in _norms(at)], axis=0), np.bool_)
+    return np.asarray(
+        np.any([np.abs(n - at["eps"]) < NEAR * max(1.0, at["eps"]) for n in _norms(at)], axis=0), np.bool_
+    )
 
 
 def _opposite(at: Points) -> Moved:
@@ -35,7 +37,9 @@ def _halved(at: Points) -> Moved:
     """Divided by 8, exactly, while the norm stays above eps."""
     x, p = np.asarray(at["x1"], np.float64), at.precision
     exact = ((np.abs(x) >= 2.0**6 * p.smallest_normal) | (x == 0.0)).all(axis=-1)
-    return Moved(args={**at.args, "x1": x / 8.0}, parameters=at.parameters, applies=exact & (_norms(at)[0] > 9.0 * at["eps"]))
+    return Moved(
+        args={**at.args, "x1": x / 8.0}, parameters=at.parameters, applies=exact & (_norms(at)[0] > 9.0 * at["eps"])
+    )
 
 
 def _same(at: Points) -> Moved:
@@ -59,9 +63,9 @@ CONTRACT = Contract(
         "torch.nn.functional.cosine_similarity",
         "torch.nn.CosineSimilarity, which documents max(norm(x1) norm(x2), eps) instead",
     ),
-    dims={"D": (5, 1, 2, 64)},
+    dims={"D": (5, 1, 16)},
     args=(Arg(name="x1", kind=Embedding(), dims=("D",)), Arg(name="x2", kind=Embedding(), dims=("D",))),
-    parameters=(Parameter(name="dim", values=(1, -1)), Parameter(name="eps", values=(1e-8, 0.5, 1e-30))),
+    parameters=(Parameter(name="dim", values=(1, -1)), Parameter(name="eps", values=(1e-8, 0.5, 1e-12))),
     oracle=cosine_similarity,
     reductions={},
     layouts=("rows", "strided"),
@@ -90,7 +94,11 @@ CONTRACT = Contract(
             move=_opposite,
             gradients={"x1": ("x1", 1.0), "x2": ("x2", -1.0)},
         ),
-        Law(name="the length of a vector does not matter", move=_halved, gradients={"x1": ("x1", 8.0), "x2": ("x2", 1.0)}),
+        Law(
+            name="the length of a vector does not matter",
+            move=_halved,
+            gradients={"x1": ("x1", 8.0), "x2": ("x2", 1.0)},
+        ),
         permuted(("x1", "x2"), name="the order of entries does not matter"),
         Sibling(name="dim=0 of the transposed batch", move=_same, loss=_along_first, real=("x1", "x2")),
         Sibling(name="dim=-2 of a batch of three dimensions", move=_same, loss=_along_middle, real=("x1", "x2")),

@@ -8,19 +8,30 @@ from harness.contract import Contract, Parameter
 from harness.deviations import Points
 from harness.domain import Arg, NonNegative, Real
 from harness.laws import Law, Moved, exchanged, non_negative
-from harness.special import SPECIAL_VALUES, ErrorInput, Special, table
+from harness.special import SPECIAL_VALUES, ErrorInput, Special, Wanted, table
 from harness.ulp import round_to
 from reference.likelihood import gaussian_nll_loss
 
 NEGATIVE = ("outside", "a variance is not negative")
-VARIANCES = {v: NEGATIVE for v in SPECIAL_VALUES if v[0] == "-" and v != "-0"} | {"+inf": "+inf", "nan": "nan"}
+VARIANCES: dict[str, Wanted | tuple[str, str]] = {
+    **dict.fromkeys((v for v in SPECIAL_VALUES if v[0] == "-" and v != "-0"), NEGATIVE),
+    "+inf": "+inf",
+    "nan": "nan",
+}
+    "+inf": "+inf",
+    "nan": "nan",
+}
 
 
 def _clamped(at: Points) -> Moved:
     """A variance below eps counts as eps, where eps is a number of the dtype."""
     eps = float(at["eps"])
     exact = float(round_to(at.precision, eps)) == eps
-    return Moved(args={**at.args, "var": np.full_like(at["var"], eps)}, parameters=at.parameters, applies=(at["var"] < eps) & exact)
+    return Moved(
+        args={**at.args, "var": np.full_like(at["var"], eps)},
+        parameters=at.parameters,
+        applies=(at["var"] < eps) & exact,
+    )
 
 
 CONTRACT = Contract(
@@ -44,9 +55,7 @@ CONTRACT = Contract(
         *table("input", {"target": 0.0, "var": 1.0}, {"+inf": "+inf", "-inf": "+inf", "nan": "nan"}),
         *table("target", {"input": 0.0, "var": 1.0}, {"+inf": "+inf", "-inf": "+inf", "nan": "nan"}),
         *table("var", {"input": 1.0, "target": 0.5}, VARIANCES),
-        Special(
-            condition="perfect mean, variance 1", args={"input": [0.5], "target": [0.5], "var": [1.0]}, want="0"
-        ),
+        Special(condition="perfect mean, variance 1", args={"input": [0.5], "target": [0.5], "var": [1.0]}, want="0"),
         Special(
             condition="perfect mean, variance 0 counts as eps",
             args={"input": [0.5], "target": [0.5], "var": [0.0]},

@@ -9,7 +9,7 @@ from harness.contract import Contract, Parameter
 from harness.deviations import Points
 from harness.domain import Arg, Real, Sign
 from harness.laws import Moved, Vanishing, non_negative, scaled
-from harness.special import ErrorInput, Special, table
+from harness.special import SPECIAL_VALUES, ErrorInput, Special, table
 from harness.ulp import round_to
 from reference.binary import hinge_embedding_loss
 
@@ -45,22 +45,7 @@ CONTRACT = Contract(
         *table(
             "target",
             {"input": 0.5},
-            {
-                v: ("outside", "labels are 1 and -1")
-                for v in (
-                    "+0",
-                    "-0",
-                    "+subnormal",
-                    "-subnormal",
-                    "+normal",
-                    "-normal",
-                    "+largest",
-                    "-largest",
-                    "+inf",
-                    "-inf",
-                    "nan",
-                )
-            },
+            dict.fromkeys(SPECIAL_VALUES, ("outside", "labels are 1 and -1")),
         ),
         Special(condition="input at the margin, label -1", args={"input": [1.0], "target": [-1.0]}, want="0"),
         Special(condition="input 0.25, label -1", args={"input": [0.25], "target": [-1.0]}, want=0.75),

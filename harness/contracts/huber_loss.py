@@ -22,15 +22,20 @@ def _near_kink(at: Points) -> npt.NDArray[np.bool_]:
 
 def _smooth(at: Points) -> Moved:
     args = {"input": at["input"], "target": at["target"]}
-    return Moved(args=args, parameters={"beta": 1.0}, applies=everywhere(at) & (at["delta"] == 1.0) & ("weight" not in at.args))
+    return Moved(
+        args=args, parameters={"beta": 1.0}, applies=everywhere(at) & (at["delta"] == 1.0) & ("weight" not in at.args)
+    )
 
 
 CONTRACT = Contract(
     name="huber_loss",
     module="HuberLoss",
-    summary="Half the squared difference where it is below delta, else delta times the absolute difference less delta / 2.",
+    summary="Half the squared difference where that is below delta, else delta times the absolute one less delta / 2.",
     formula="weight * (d**2 / 2 where abs(d) < delta, else delta (abs(d) - delta / 2)); d = input - target",
-    sources=("torch.nn.HuberLoss", "torch.nn.functional.huber_loss (weight; the mean divides by the number of elements)"),
+    sources=(
+        "torch.nn.HuberLoss",
+        "torch.nn.functional.huber_loss (weight; the mean divides by the number of elements)",
+    ),
     args=(
         Arg(name="input", kind=Real()),
         Arg(name="target", kind=Real()),
@@ -50,7 +55,10 @@ CONTRACT = Contract(
         ),
         Special(condition="below delta: d = 0.5", args={"input": [2.0], "target": [1.5]}, want=0.125),
         Special(
-            condition="beyond delta=2: d = 3", args={"input": [4.5], "target": [1.5]}, parameters={"delta": 2.0}, want=4.0
+            condition="beyond delta=2: d = 3",
+            args={"input": [4.5], "target": [1.5]},
+            parameters={"delta": 2.0},
+            want=4.0,
         ),
     ),
     laws=(

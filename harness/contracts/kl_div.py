@@ -14,11 +14,8 @@ from reference.divergence import kl_div
 
 NO_LOG = ("outside", "not the logarithm of a probability")
 NO_PROBABILITY = ("outside", "not a probability")
-ABOVE = {v: NO_LOG for v in SPECIAL_VALUES if v[0] == "+" and v != "+0"}
-NOT_IN_UNIT = {
-    v: NO_PROBABILITY
-    for v in ("-subnormal", "-normal", "+largest", "-largest", "+inf", "-inf")
-}
+ABOVE = dict.fromkeys((v for v in SPECIAL_VALUES if v[0] == "+" and v != "+0"), NO_LOG)
+NOT_IN_UNIT = dict.fromkeys(("-subnormal", "-normal", "+largest", "-largest", "+inf", "-inf"), NO_PROBABILITY)
 
 ERRORS = (
     ErrorInput(
@@ -51,7 +48,7 @@ CONTRACT = Contract(
     parameters=(Parameter(name="log_target", values=(False,)),),
     oracle=kl_div,
     reductions={"sum": reductions.total, "mean": reductions.mean, "batchmean": reductions.batchmean},
-    scales="B_ref = abs(t log t) + abs(f), that of t log(t) - t x; B_abs = t (1 + abs(x)) + abs(t log t); B_ref of dt 1 + abs(x) + abs(log t)",
+    scales="B_ref = abs(t log t) + abs(f), of dt 1 + abs(x) + abs(log t); B_abs = t (1 + abs(x)) + abs(t log t)",
     specials=(
         *table("input", {"target": 0.5}, ABOVE | {"+inf": NO_LOG, "-inf": "+inf", "nan": "nan"}),
         *table("target", {"input": -1.0}, NOT_IN_UNIT | {"nan": "nan"}),
@@ -82,7 +79,7 @@ LOG_TARGET = replace(
     args=(Arg(name="input", kind=LogProbability()), Arg(name="target", kind=LogProbability(), role="target")),
     parameters=(Parameter(name="log_target", values=(True,)),),
     oracle=partial(kl_div),
-    scales="B_ref = abs(f), one subtraction then a product; B_abs = p (1 + abs(t) + abs(x)); B_ref of dt p (1 + abs(t - x))",
+    scales="B_ref = abs(f), of dt p (1 + abs(t - x)), p = exp(t); B_abs = p (1 + abs(t) + abs(x))",
     specials=(
         *table("input", {"target": -1.0}, ABOVE | {"+inf": NO_LOG, "-inf": "+inf", "nan": "nan"}),
         *table("target", {"input": -1.0}, ABOVE | {"+inf": NO_LOG, "-inf": "0", "nan": "nan"}),

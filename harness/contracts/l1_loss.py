@@ -133,6 +133,19 @@ COMPLEX = replace(
             {"+inf": "+inf", "-inf": "-inf", "nan": "nan"},
         ),
         Special(condition="tie: 1+2i against itself", args={"input": [[1.0, 2.0]], "target": [[1.0, 2.0]]}, want="0"),
+        Special(
+            condition="both parts infinite", args={"input": [["+inf", "-inf"]], "target": [[0.0, 0.0]]}, want="+inf"
+        ),
+        Special(
+            condition="a part infinite, the other nan",
+            args={"input": [["+inf", "nan"]], "target": [[0.0, 0.0]]},
+            want="+inf",
+        ),
+        Special(
+            condition="a modulus beyond the largest number",
+            args={"input": [["+largest", "+largest"]], "target": [[0.0, 0.0]]},
+            want="formula",
+        ),
         Special(condition="3+4i against 0", args={"input": [[3.0, 4.0]], "target": [[0.0, 0.0]]}, want=5.0),
     ),
     laws=(exchanged("input", "target"), perfect("input", "target"), non_negative(), scaled(("input", "target"), 3, 1)),

@@ -96,7 +96,9 @@ def _same(at: Points) -> Moved:
     return Moved(args=at.args, parameters=at.parameters, applies=_in_range(at))
 
 
-def _special(argument: str, value: str, args: dict[str, Any], *, legal: bool, reason: str, zero: bool = False) -> Special:
+def _special(
+    argument: str, value: str, args: dict[str, Any], *, legal: bool, reason: str, zero: bool = False
+) -> Special:
     want = "nan" if value == "nan" else "formula" if legal else "outside"
     return Special(
         condition=f"{argument}={value}",
@@ -114,7 +116,13 @@ def _specials(target: Any) -> tuple[Special, ...]:
         base = {"input": [[0.5, -1.0]], "linear_weight": UNIT, "target": target}
         rows += [
             _special("input", v, base | {"input": [[v, 1.0]]}, legal=finite, reason=INFINITE),
-            _special("linear_weight", v, base | {"linear_weight": [[v, 1.0], [1.0, 0.0], [0.0, 1.0]]}, legal=finite, reason=INFINITE),
+            _special(
+                "linear_weight",
+                v,
+                base | {"linear_weight": [[v, 1.0], [1.0, 0.0], [0.0, 1.0]]},
+                legal=finite,
+                reason=INFINITE,
+            ),
             _special("linear_bias", v, base | {"linear_bias": [v, 0.25, 1.0]}, legal=finite, reason=INFINITE),
         ]
         args = base | {"weight": [v, 1.0, 1.0]}
@@ -146,7 +154,9 @@ WRONG_CALLS = (
     ),
     ErrorInput(
         name="bias of another length than the classes",
-        call=lambda torch, loss: loss(torch.ones(2, 3), torch.ones(4, 3), torch.tensor([0, 1]), linear_bias=torch.ones(3)),
+        call=lambda torch, loss: loss(
+            torch.ones(2, 3), torch.ones(4, 3), torch.tensor([0, 1]), linear_bias=torch.ones(3)
+        ),
         raises=("RuntimeError",),
         match="expected linear_bias shape",
     ),
@@ -223,7 +233,9 @@ CONTRACT = Contract(
         ),
         ErrorInput(
             name="label smoothing above 1",
-            call=lambda torch, loss: loss(torch.ones(2, 3), torch.ones(4, 3), torch.tensor([0, 1]), label_smoothing=1.5),
+            call=lambda torch, loss: loss(
+                torch.ones(2, 3), torch.ones(4, 3), torch.tensor([0, 1]), label_smoothing=1.5
+            ),
             raises=("RuntimeError",),
             match=r"label_smoothing",
         ),
@@ -266,7 +278,12 @@ SOFT = replace(
     ),
     errors=(
         *(
-            replace(wrong, call=lambda torch, loss, call=wrong.call: call(torch, lambda x, w, y, **k: loss(x, w, torch.ones(2, 4) / 4, **k)))
+            replace(
+                wrong,
+                call=lambda torch, loss, call=wrong.call: call(
+                    torch, lambda x, w, y, **k: loss(x, w, torch.ones(2, 4) / 4, **k)
+                ),
+            )
             for wrong in WRONG_CALLS
         ),
         ErrorInput(

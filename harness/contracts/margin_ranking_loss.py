@@ -9,11 +9,10 @@ from harness.contract import Contract, Parameter
 from harness.deviations import Points
 from harness.domain import Arg, Real, Sign
 from harness.laws import Law, Moved, everywhere, non_negative, scaled
-from harness.special import ErrorInput, Special, table
+from harness.special import SPECIAL_VALUES, ErrorInput, Special, table
 from reference.binary import margin_ranking_loss
 
 NEAR = 1e-3
-NO_LABEL = ("outside", "labels are 1 and -1")
 
 
 def _near_kink(at: Points) -> npt.NDArray[np.bool_]:
@@ -52,19 +51,7 @@ CONTRACT = Contract(
         *table(
             "target",
             {"input1": 0.5, "input2": 0.25},
-            {
-                "+0": NO_LABEL,
-                "-0": NO_LABEL,
-                "+subnormal": NO_LABEL,
-                "-subnormal": NO_LABEL,
-                "+normal": NO_LABEL,
-                "-normal": NO_LABEL,
-                "+largest": NO_LABEL,
-                "-largest": NO_LABEL,
-                "+inf": NO_LABEL,
-                "-inf": NO_LABEL,
-                "nan": NO_LABEL,
-            },
+            dict.fromkeys(SPECIAL_VALUES, ("outside", "labels are 1 and -1")),
         ),
         Special(condition="tied scores, no margin", args={"input1": [2.0], "input2": [2.0], "target": [1.0]}, want="0"),
         Special(

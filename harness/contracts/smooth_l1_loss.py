@@ -16,7 +16,7 @@ NEAR = 1e-3
 
 
 def _near_kink(at: Points) -> npt.NDArray[np.bool_]:
-    """The slope of the parabola changes at abs(d) = beta, where second differences see a kink; beta = 0 has one at 0."""
+    """The second derivative jumps at abs(d) = beta; beta = 0 has a kink at 0."""
     return np.asarray(np.abs(np.abs(at["input"] - at["target"]) - at["beta"]) < NEAR, np.bool_)
 
 
@@ -34,13 +34,13 @@ def _huber(at: Points) -> Moved:
 CONTRACT = Contract(
     name="smooth_l1_loss",
     module="SmoothL1Loss",
-    summary="Squared difference over 2 beta where the difference is below beta, else absolute difference less beta / 2.",
+    summary="Squared difference over 2 beta where the difference is below beta, else the absolute one less beta / 2.",
     formula="d**2 / (2 beta) where abs(d) < beta, else abs(d) - beta / 2; d = input - target; abs(d) for beta = 0",
     sources=("torch.nn.SmoothL1Loss", "R. Girshick, Fast R-CNN, arXiv:1504.08083"),
     args=(Arg(name="input", kind=Real()), Arg(name="target", kind=Real())),
     parameters=(Parameter(name="beta", values=(1.0, 0.0, 0.1, 1e-6, 1000.0)),),
     oracle=smooth_l1_loss,
-    scales="B_ref = abs(f); B_abs = (abs(x) + abs(y)) min(1, (abs(x) + abs(y)) / beta); product order 0.5 * d * d / beta",
+    scales="B_ref = abs(f); B_abs = s min(1, s / beta), s = abs(x) + abs(y); product order 0.5 * d * d / beta",
     specials=(
         *table("input", {"target": 0.0}, {"+inf": "+inf", "-inf": "+inf", "nan": "nan"}),
         *table("target", {"input": 0.0}, {"+inf": "+inf", "-inf": "+inf", "nan": "nan"}),
@@ -53,6 +53,12 @@ CONTRACT = Contract(
             args={"input": [-2.0], "target": [1.5]},
             parameters={"beta": 0.0},
             want=3.5,
+        ),
+        Special(
+            condition="input=nan, beta=0",
+            args={"input": ["nan"], "target": [1.5]},
+            parameters={"beta": 0.0},
+            want="nan",
         ),
         Special(
             condition="tie with beta=0", args={"input": [1.5], "target": [1.5]}, parameters={"beta": 0.0}, want="0"

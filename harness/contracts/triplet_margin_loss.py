@@ -142,7 +142,7 @@ CONTRACT = Contract(
     summary="By how much the anchor is not closer to the positive than to the negative example by the margin.",
     formula="max(0, d(a, p) - d(a, n) + margin), d = pairwise_distance; with swap min(d(a, n), d(p, n)) for d(a, n)",
     sources=("torch.nn.TripletMarginLoss", "Balntas et al., BMVC 2016 (swap)"),
-    dims={"D": (5, 1, 2, 64)},
+    dims={"D": (5, 1, 16)},
     args=ARGS,
     parameters=(
         Parameter(name="margin", values=(1.0, 0.3)),

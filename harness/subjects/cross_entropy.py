@@ -7,19 +7,30 @@ from dataclasses import replace
 import numpy as np
 
 from harness.contracts.cross_entropy import CONTRACT, SOFT, kept
-from harness.deviations import LOST_DIGITS, NAN, PARTIAL, Fault, Mask, Points, Witness, partial_leaves_range
+from harness.deviations import (
+    ALL_DTYPES,
+    LOST_DIGITS,
+    NAN,
+    PARTIAL,
+    Fault,
+    Mask,
+    Points,
+    Seen,
+    Witness,
+    exactly,
+    partial_leaves_range,
+)
 from harness.subjects.builtin import builtin
+from harness.ulp import round_to
 from reference.classification import class_coefficients, sum_of_others
-from reference.numerics import softmax
+from reference.numerics import product, softmax
 from reference.truth import Array
 
 LOG_SOFTMAX = "https://github.com/pytorch/pytorch/issues/113708"
 IGNORED = "https://github.com/pytorch/pytorch/issues/11551"
-CONFIDENT = 2.0**-6
-"""Share of the weights below which the rounding of 1 + (sum of the other exponentials) shows in the loss."""
-MARGIN = 16.0
 
 
+import os; K=float(os.environ.get("KK","2"))
 def _coefficients(at: Points) -> Array:
     weight = at.args.get("weight")
     smoothing = at.parameters.get("label_smoothing", 0.0)
@@ -27,28 +38,30 @@ def _coefficients(at: Points) -> Array:
     return class_coefficients(at["target"], at["input"].shape[1], weight, ignored, smoothing)
 
 
-def _shows(small: Array, scale: Array, spread: Array, at: Points) -> Mask:
-    """Numbers below CONFIDENT of their scale, yet above what the rounding of the logits and underflow move them by."""
-    p = at.precision
-    moved = p.u * scale * spread + p.smallest_subnormal * (1.0 + scale)
-    return np.asarray((small < CONFIDENT * scale) & (small > MARGIN * moved), np.bool_)
+def _shows(small: Array, scale: Array, at: Points, constant: float, roundings: float) -> Mask:
+    """Entries that lose more to ``roundings`` of 1 + tail, u each, than to ``constant`` roundings of the logits."""
+    p, s = at.precision, softmax(at["input"])
+    pulled = s.spread + product(np.minimum(s.probability, s.complement), np.abs(at["input"])).sum(axis=1)
+    moved = p.u * (small + scale * np.reshape(pulled, (-1,) + (1,) * (scale.ndim - 1)))
+    lost = np.minimum(small, roundings * p.u * scale)
+    return np.asarray(lost > constant * (moved + p.smallest_subnormal * (1.0 + scale)), np.bool_)
 
 
 def _small_loss(at: Points) -> Mask:
-    return _shows(at.truth.value.exact, _coefficients(at).sum(axis=1), softmax(at["input"]).spread, at)
+    return _shows(at.truth.value.exact, _coefficients(at).sum(axis=1), at, 16.0, float(at["input"].shape[1]))
 
 
 def _certain_class(at: Points) -> Mask:
     """Entries of the class of probability near 1 whose gradient, a difference of two numbers near a_j, is small."""
     s, a = softmax(at["input"]), _coefficients(at)
     terms = s.probability * sum_of_others(a) + a * s.complement
-    return (s.complement < 0.5) & _shows(terms, a.sum(axis=1, keepdims=True), s.spread[:, None], at)
+    return (s.complement < 0.5) & _shows(terms, a.sum(axis=1, keepdims=True), at, 32.0, K)
 
 
 def _small_log_probability(at: Points) -> Mask:
-    s = softmax(at["input"])
-    slope = (1.0 - at.parameters.get("label_smoothing", 0.0)) * np.asarray(at["weight"]) * np.ones_like(s.gap)
-    return _shows(at.truth.gradients["target"].exact, slope, s.spread[:, None], at)
+    weight = np.asarray(at["weight"]) * np.ones_like(at["input"])
+    slope = (1.0 - at.parameters.get("label_smoothing", 0.0)) * weight
+    return _shows(at.truth.gradients["target"].exact, slope, at, 32.0, float(at["input"].shape[1]))
 
 
 def _log_p_overflows(at: Points) -> Mask:
@@ -60,30 +73,44 @@ def _log_p_overflows(at: Points) -> Mask:
 
 
 def _masked_without_weight(at: Points) -> Mask:
-    """Rows with a class of logit -inf whose weight, or whose probability in the target, is 0."""
-    smoothing = at.parameters.get("label_smoothing", 0.0)
+    """Rows in which a class of logit -inf is multiplied by a weight, a probability or a share of smoothing that is 0."""
+    smoothing, target = at.parameters.get("label_smoothing", 0.0), at["target"]
     masked = np.isneginf(at["input"])
-    free = np.broadcast_to(np.asarray(at["weight"]) == 0.0, masked.shape)
-    if np.ndim(at["target"]) == 2:
-        free = free | (at["target"] * (1.0 - smoothing) + smoothing == 0.0)
-    elif smoothing == 0.0:
-        return np.zeros(len(masked), np.bool_)
+    weightless = np.broadcast_to(np.asarray(at["weight"]) == 0.0, masked.shape)
+    if np.ndim(target) == 2:
+        free = weightless | (target * (1.0 - smoothing) + smoothing == 0.0)
+    else:
+        chosen = target[:, None] == np.arange(masked.shape[1])
+        free = (chosen & (weightless | (smoothing == 1.0))) | (weightless & (smoothing > 0.0))
     return np.asarray((masked & free).any(axis=1) & kept(at), np.bool_)
 
 
-def _masked_without_slope(at: Points) -> Mask:
-    """Entries of logit -inf to whose probability the loss does not respond."""
+def _infinite_without_slope(at: Points) -> Mask:
+    """Entries of infinite or undefined log-probability to whose probability the loss does not respond."""
     slope = (1.0 - at.parameters.get("label_smoothing", 0.0)) * np.asarray(at["weight"])
-    return np.asarray(np.isneginf(at["input"]) & (slope == 0.0), np.bool_)
+    undefined = np.isnan(softmax(at["input"]).log_sum)[:, None]
+    return np.asarray((np.isneginf(at["input"]) | undefined) & (slope == 0.0), np.bool_)
 
 
-def _ignored_and_masked(at: Points) -> Mask:
-    return np.asarray(np.isneginf(at["input"]).all(axis=1) & ~kept(at), np.bool_)
+def _ignored_and_undefined(at: Points) -> Mask:
+    """Ignored rows whose softmax, or whose product with a weight that smoothing gives to all classes, is nan."""
+    weight = not np.isfinite(at["weight"]).all() and at.parameters.get("label_smoothing", 0.0) > 0.0
+    return np.asarray((np.isnan(softmax(at["input"]).log_sum) | weight) & ~kept(at), np.bool_)
+
+
+def _sum_overflows(at: Points) -> Mask:
+    """Rows whose sum of exp(x - max(x)) rounds to infinity."""
+    return np.isinf(round_to(at.precision, np.exp(-softmax(at["input"]).gap).sum(axis=1)))
+
+
+NOT_FINITE = Seen(
+    text="inf or nan where the truth is finite", holds=lambda got, truth, at, bound: ~np.isfinite(got), exact=True
+)
 
 
 SMALL_LOSS = Fault(
     name="confident: log(1 + tail) instead of log1p(tail)",
-    where="loss below 2**-6 of the weights, above what rounding the logits moves it by",
+    where="loss so far below the weights that u of them is more than 16 roundings of it and of the logits",
     region=_small_loss,
     outputs=("value",),
     seen=LOST_DIGITS,
@@ -95,9 +122,11 @@ SMALL_LOSS = Fault(
 )
 CERTAIN_CLASS = Fault(
     name="confident: gradient exp(log p) - 1",
-    where="entry of a class of probability near 1, both terms of the gradient below 2**-6 of the weights",
+    where="entry of a class of probability near 1, gradient so far below the weights that u of them is more"
+    " than 32 roundings of it and of the logits",
     region=_certain_class,
     outputs=("input",),
+    dtypes=("float64", "float32", "float16"),
     seen=LOST_DIGITS,
     upstream=LOG_SOFTMAX,
     witnesses=(
@@ -120,7 +149,7 @@ PARTIAL_VALUE = Fault(
 )
 MASKED = Fault(
     name="0 * -inf: masked class without weight",
-    where="label smoothing, a class of logit -inf and weight 0",
+    where="a class of logit -inf whose weight is 0, as target or under label smoothing; the target, where that is 1",
     region=_masked_without_weight,
     outputs=("value",),
     seen=NAN,
@@ -130,13 +159,29 @@ MASKED = Fault(
         ),
     ),
 )
+SUM = Fault(
+    name="the sum of exponentials overflows in float16",
+    where="65,520 equal scores or as many that sum to it, classes contiguous",
+    region=_sum_overflows,
+    outputs=("value",),
+    dtypes=("float16",),
+    seen=NOT_FINITE,
+    witnesses=(Witness(args={"input": [[0.0] * 65520], "target": [0]}, dtype="float16"),),
+)
+SUM_GRADIENT = replace(
+    SUM,
+    name="the sum of exponentials overflows in float16: probabilities of 0",
+    outputs=("input",),
+    seen=exactly("minus the weighted target", lambda at, output: -_coefficients(at), "input"),
+    witnesses=(Witness(args={"input": [[0.0] * 65520], "target": [0]}, dtype="float16"),),
+)
 
 FAULTS = (
     MASKED,
     Fault(
         name="ignored row reaches the gradient",
-        where="target ignored, all logits -inf",
-        region=_ignored_and_masked,
+        where="target ignored; a logit nan or +inf, all of them -inf, or a weight that is no number under label smoothing",
+        region=_ignored_and_undefined,
         outputs=("input",),
         seen=NAN,
         upstream=IGNORED,
@@ -145,6 +190,8 @@ FAULTS = (
     SMALL_LOSS,
     CERTAIN_CLASS,
     PARTIAL_VALUE,
+    SUM,
+    SUM_GRADIENT,
 )
 
 SOFT_FAULTS = (
@@ -155,8 +202,8 @@ SOFT_FAULTS = (
     ),
     Fault(
         name="0 * -inf: probability gradient of a masked class",
-        where="a class of logit -inf whose weight is 0, or label_smoothing 1",
-        region=_masked_without_slope,
+        where="logit -inf or a row of nan, where the weight is 0 or label_smoothing 1",
+        region=_infinite_without_slope,
         outputs=("target",),
         seen=NAN,
         witnesses=(
@@ -164,12 +211,15 @@ SOFT_FAULTS = (
         ),
     ),
     replace(SMALL_LOSS, witnesses=(Witness(args={"input": [[0.0, 16.0]], "target": [[0.0, 1.0]]}),)),
-    replace(CERTAIN_CLASS, witnesses=(Witness(args={"input": [[0.0, 16.0]], "target": [[0.0, 1.0]]}),)),
+    replace(
+        CERTAIN_CLASS, dtypes=ALL_DTYPES, witnesses=(Witness(args={"input": [[0.0, 16.0]], "target": [[0.0, 1.0]]}),)
+    ),
     Fault(
         name="confident: probability gradient log(1 + tail) instead of log1p(tail)",
-        where="-log p below 2**-6, above what rounding the logits moves it by",
+        where="-log p so small that u is more than 32 roundings of it and of the logits",
         region=_small_log_probability,
         outputs=("target",),
+        dtypes=("float64", "float32", "float16"),
         seen=LOST_DIGITS,
         upstream=LOG_SOFTMAX,
         witnesses=(Witness(args={"input": [[0.0, 16.0]], "target": [[0.0, 1.0]]}),),
@@ -192,6 +242,19 @@ SOFT_FAULTS = (
                 args={"input": [["-0x1p+127", "0x1p+127"]], "target": [[0.0, 1.0]]}, parameters={"label_smoothing": 1.0}
             ),
         ),
+    ),
+    replace(
+        SUM, witnesses=(Witness(args={"input": [[0.0] * 65520], "target": [[1.0] + [0.0] * 65519]}, dtype="float16"),)
+    ),
+    replace(
+        SUM_GRADIENT,
+        witnesses=(Witness(args={"input": [[0.0] * 65520], "target": [[1.0] + [0.0] * 65519]}, dtype="float16"),),
+    ),
+    replace(
+        SUM,
+        name="the sum of exponentials overflows in float16: probability gradient",
+        outputs=("target",),
+        witnesses=(Witness(args={"input": [[0.0] * 65520], "target": [[1.0] + [0.0] * 65519]}, dtype="float16"),),
     ),
 )
 

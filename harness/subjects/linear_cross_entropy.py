@@ -1,7 +1,218 @@
-"""torch's linear_cross_entropy."""
+"""torch's linear_cross_entropy: cross_entropy of linear, and the same in chunks of rows."""
 
-from harness.contracts.linear_cross_entropy import CONTRACT, SOFT
-from harness.subjects.builtin import builtin
+from __future__ import annotations
+
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
-SUBJECTS = (*builtin(replace(CONTRACT, module="")), *builtin(replace(SOFT, module=""), function="linear_cross_entropy"))
+import numpy as np
+import torch
+
+from harness.binding import Subject
+from harness.contracts.linear_cross_entropy import CONTRACT, SOFT
+from harness.deviations import LOST_DIGITS, NAN, Fault, Mask, Points, Witness
+from harness.subjects.builtin import FUNCTIONAL, builtin
+from harness.subjects.projected import (
+    LOG_SOFTMAX,
+    ROUNDINGS,
+    Stage,
+    least_bound,
+    overflow_faults,
+    rounding_of_one_shows,
+    signed_sums,
+    slope_of,
+)
+from reference.classification import class_coefficients
+from reference.numerics import softmax
+from reference.projection import given, linear
+
+
+def _ignore_index(at: Points) -> int:
+    index = at.parameters.get("ignore_index")
+    return -100 if index is None else int(index)
+
+
+def _stages(at: Points) -> list[Stage]:
+    x, matrix, target = at["input"], at["linear_weight"], at["target"]
+    smoothing, weight = at.parameters.get("label_smoothing", 0.0), np.asarray(at["weight"], np.float64)
+    logits = linear(given(x), matrix, at.args.get("linear_bias"))
+    a = class_coefficients(target, len(matrix), at.args.get("weight"), _ignore_index(at), smoothing)
+    s = softmax(logits.exact)
+    log_p = s.gap + s.log_sum[:, None]
+    weighted = log_p * np.maximum(weight, 1.0)
+    soft = np.ndim(target) == 2
+    scale = {"target": weighted} if soft else {}
+    void: Mask | bool = False
+    if soft:
+        scale["value"] = log_p.max(axis=1)
+        void = ((log_p > at.precision.largest) & (a == 0.0)).any(axis=1)
+    elif smoothing:
+        scale["value"] = weighted.sum(axis=1) * (a != 0.0).any(axis=1)
+        void = (smoothing == 1.0) & (scale["value"] > at.precision.largest)
+    else:
+        scale["value"] = np.where(a == 0.0, 0.0, weighted).max(axis=1)
+    slope = slope_of(logits, a)
+    bias = at.args.get("linear_bias", np.zeros(len(matrix)))
+    ones = np.concatenate([x, np.ones((len(x), 1))], axis=1)
+    return [
+        Stage(
+            rows=np.arange(len(x)),
+            logits=logits,
+            parts=signed_sums(ones, np.concatenate([matrix, bias[:, None]], axis=1).T),
+            coefficients=a,
+            carry=np.abs(matrix),
+            sums={
+                "linear_weight": signed_sums(slope.T, x),
+                "linear_bias": (np.maximum(slope, 0.0).sum(axis=0), np.maximum(-slope, 0.0).sum(axis=0)),
+            },
+            scale=scale,
+            void=void,
+        )
+    ]
+
+
+def _small_log_probability(at: Points) -> Mask:
+    number = at.truth.gradients["target"].exact
+    factor = (1.0 - at.parameters.get("label_smoothing", 0.0)) * np.asarray(at["weight"], np.float64)
+    lost = np.minimum(number, ROUNDINGS * at.precision.u * factor)
+    return np.asarray(least_bound("target", at) < lost, np.bool_)
+
+
+def _ignored_nan(at: Points) -> Mask:
+    """Ignored rows without logits."""
+    nowhere = np.isnan(at["input"] @ at["linear_weight"].T).any(axis=1)
+    return np.asarray(nowhere & (at["target"] == _ignore_index(at)), np.bool_)
+
+
+def _spoiled_by_ignored(at: Points) -> Mask:
+    return np.array(bool(_ignored_nan(at).any()))
+
+
+OVERFLOW = Witness(args={"input": [["0x1p+100"]], "linear_weight": [["0x1p+100"], [0.0]], "target": [0]})
+SOFT_OVERFLOW = replace(OVERFLOW, args={**OVERFLOW.args, "target": [[0.5, 0.5]]})
+CONFIDENT = Witness(args={"input": [[16.0]], "linear_weight": [[1.0], [0.0]], "target": [0]})
+SOFT_CONFIDENT = replace(CONFIDENT, args={**CONFIDENT.args, "target": [[1.0, 0.0]]})
+FEATURE_NAN = Witness(args={"input": [["nan"]], "linear_weight": [[1.0], [0.0]], "target": [-100]})
+
+SMALL_LOSS = Fault(
+    name="confident: log(1 + tail) instead of log1p(tail)",
+    where="loss so small that the rounding of 1 + (sum of the other exponentials) exceeds its bound",
+    region=rounding_of_one_shows(_stages, "value"),
+    outputs=("value",),
+    seen=LOST_DIGITS,
+    upstream=LOG_SOFTMAX,
+    witnesses=(CONFIDENT,),
+)
+CERTAIN_CLASS = Fault(
+    name="confident: gradient exp(log p) - 1",
+    where="1 - p of the certain class so small that the rounding of p, carried by its weights, exceeds the bound",
+    region=rounding_of_one_shows(_stages, "input"),
+    outputs=("input",),
+    dtypes=("float64", "float32"),
+    seen=LOST_DIGITS,
+    upstream=LOG_SOFTMAX,
+    witnesses=(CONFIDENT,),
+)
+IGNORED = tuple(
+    Fault(
+        name=f"ignored row reaches the gradient: {output}",
+        where="target ignored, features nan",
+        region=_ignored_nan if output == "input" else _spoiled_by_ignored,
+        outputs=(output,),
+        seen=NAN,
+        upstream="https://github.com/pytorch/pytorch/issues/11551",
+        witnesses=(witness,),
+    )
+    for output, witness in (
+        ("input", FEATURE_NAN),
+        ("linear_weight", FEATURE_NAN),
+        ("linear_bias", replace(FEATURE_NAN, args={**FEATURE_NAN.args, "linear_bias": [0.0, 0.0]})),
+    )
+)
+
+
+def _overflow(outputs: tuple[str, ...], witness: Witness) -> tuple[Fault, ...]:
+    biased = replace(witness, args={**witness.args, "linear_bias": [0.0, 0.0]})
+    return overflow_faults(_stages, outputs, {o: biased if o == "linear_bias" else witness for o in outputs})
+
+
+FAULTS = (*IGNORED, SMALL_LOSS, CERTAIN_CLASS, *_overflow(("value", "input", "linear_weight", "linear_bias"), OVERFLOW))
+SOFT_FAULTS = (
+    replace(SMALL_LOSS, witnesses=(SOFT_CONFIDENT,)),
+    replace(CERTAIN_CLASS, dtypes=("float64", "float32", "bfloat16"), witnesses=(SOFT_CONFIDENT,)),
+    Fault(
+        name="confident: probability gradient log(1 + tail) instead of log1p(tail)",
+        where="-log p so small that the rounding of 1 + (sum of the other exponentials) exceeds its bound",
+        region=_small_log_probability,
+        outputs=("target",),
+        seen=LOST_DIGITS,
+        upstream=LOG_SOFTMAX,
+        witnesses=(SOFT_CONFIDENT,),
+    ),
+    *_overflow(("value", "input", "target", "linear_weight", "linear_bias"), SOFT_OVERFLOW),
+)
+
+
+def of_module(input: torch.Tensor, linear_weight: torch.Tensor, target: torch.Tensor, **given: Any) -> torch.Tensor:
+    """torch.nn.LinearCrossEntropyLoss with the matrix and the bias of the call as its parameters."""
+    bias = given.pop("linear_bias", None)
+    classes, features = linear_weight.shape
+    module = torch.nn.LinearCrossEntropyLoss(
+        features, classes, bias=bias is not None, dtype=linear_weight.dtype, **given
+    )
+    state = {"linear.weight": linear_weight} | ({} if bias is None else {"linear.bias": bias})
+    result: torch.Tensor = torch.func.functional_call(module, state, (input, target))
+    return result
+
+
+def _calling(
+    loss: Any, tensors: Mapping[str, torch.Tensor], parameters: Mapping[str, Any], reduction: str
+) -> torch.Tensor:
+    result: torch.Tensor = loss(**tensors, **parameters, reduction=reduction)
+    return result
+
+
+def _module(base: Subject, suffix: str) -> Subject:
+    return replace(
+        base,
+        name=f"nn.LinearCrossEntropyLoss{suffix}",
+        loss=torch.nn.LinearCrossEntropyLoss,
+        call=partial(_calling, of_module),
+        expression="of_module",
+        setup="import torch\nfrom harness.subjects.linear_cross_entropy import of_module",
+        twin=base,
+    )
+
+
+def _chunked(base: Subject, policy: str, rows: int) -> Subject:
+    """The chunked path, which admits class indices without smoothing."""
+    text = f"batch_chunk_size={rows}, chunking_method=None, acc_policy={policy!r}"
+    options = torch.nn.LinearCrossEntropyOptions(batch_chunk_size=rows, chunking_method=None, acc_policy=policy)
+    loss = partial(torch.nn.functional.linear_cross_entropy, options=options)
+    return replace(
+        base,
+        name=f"F.linear_cross_entropy in chunks ({policy})",
+        loss=loss,
+        call=partial(_calling, loss),
+        expression=f"partial(F.linear_cross_entropy, options=torch.nn.LinearCrossEntropyOptions({text}))",
+        setup=f"from functools import partial\n{FUNCTIONAL}",
+        parameters=("ignore_index",),
+        not_offered=("label_smoothing",),
+    )
+
+
+HARD = builtin(replace(CONTRACT, module=""), faults=FAULTS)[0]
+HARD = replace(HARD, contract=CONTRACT)
+PROBABILITIES = replace(
+    builtin(replace(SOFT, module=""), function="linear_cross_entropy", faults=SOFT_FAULTS)[0], contract=SOFT
+)
+SUBJECTS = (
+    HARD,
+    _module(HARD, ""),
+    _chunked(HARD, "accurate", 64),
+    _chunked(HARD, "compact", 100),
+    PROBABILITIES,
+    _module(PROBABILITIES, "_soft"),
+)

@@ -1,0 +1,123 @@
+"""The catalogue holds together: every check has a suite, every documented parameter varies, special values are complete."""
+
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from harness import registry
+from harness.binding import Subject
+from harness.generate import choices
+from harness.plan import catalogue, plan
+from harness.special import SPECIAL_VALUES
+
+ROOT = Path(__file__).parent.parent
+SUBJECTS = registry.subjects()
+SUBJECT = pytest.mark.parametrize("subject", SUBJECTS, ids=lambda s: s.name)
+FUNCTIONAL = [s for s in SUBJECTS if s.twin is None]
+
+LOSSES = """l1_loss mse_loss smooth_l1_loss huber_loss cross_entropy nll_loss kl_div binary_cross_entropy
+binary_cross_entropy_with_logits soft_margin_loss multilabel_soft_margin_loss multilabel_margin_loss multi_margin_loss
+margin_ranking_loss hinge_embedding_loss cosine_embedding_loss triplet_margin_loss triplet_margin_with_distance_loss
+ctc_loss poisson_nll_loss gaussian_nll_loss linear_cross_entropy cosine_similarity pairwise_distance""".split()
+MODULES = """L1Loss MSELoss SmoothL1Loss HuberLoss CrossEntropyLoss NLLLoss KLDivLoss BCELoss BCEWithLogitsLoss
+SoftMarginLoss MultiLabelSoftMarginLoss MultiLabelMarginLoss MultiMarginLoss MarginRankingLoss HingeEmbeddingLoss
+CosineEmbeddingLoss TripletMarginLoss TripletMarginWithDistanceLoss CTCLoss PoissonNLLLoss GaussianNLLLoss
+LinearCrossEntropyLoss AdaptiveLogSoftmaxWithLoss CosineSimilarity PairwiseDistance""".split()
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_loss_of_torch_nn_functional_has_a_subject(name: str) -> None:
+    function = getattr(torch.nn.functional, name)
+    assert any(s.loss is function for s in FUNCTIONAL)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_loss_module_has_a_subject(name: str) -> None:
+    assert any(s.loss is getattr(torch.nn, name) for s in SUBJECTS)
+
+
+def test_no_loss_module_of_torch_is_missing_from_these_lists() -> None:
+    base = torch.nn.modules.loss._Loss
+    found = {n for n, c in vars(torch.nn).items() if inspect.isclass(c) and issubclass(c, base)}
+    deprecated = {"NLLLoss2d"}
+    assert found - deprecated <= set(MODULES)
+
+
+def test_every_check_has_a_suite_and_every_suite_a_check() -> None:
+    named = {
+        line.split('"')[1]
+        for path in (ROOT / "suites").glob("test_*.py")
+        for line in path.read_text().splitlines()
+        if line.startswith("@pytest.mark.check(")
+    }
+    assert named == {check.name for check in catalogue()}
+
+
+NOT_PARAMETERS = {"reduction", "size_average", "reduce", "self", "device", "dtype"}
+"""Reductions have a check of their own; device and dtype are part of every trial."""
+
+
+def variations(loss: object) -> dict[str, set[str]]:
+    """Keyword of the callable -> the values that the run gives it, over every Subject of this very callable."""
+    found: dict[str, set[str]] = {}
+    for subject in SUBJECTS:
+        if subject.loss is not loss:
+            continue
+        for row in choices(subject):
+            for name, value in row.parameters.items():
+                found.setdefault(name, set()).add(repr(value))
+            for name, place in subject.places.items():
+                optional = subject.contract.arg(name).optional
+                found.setdefault(place, set()).update({"tensor"} if name in row.present else {"absent"})
+                if not optional:
+                    found[place].add("required")
+        rows = {law.name for law in subject.contract.laws} | {s.condition for s in subject.contract.specials}
+        for name, row_name in subject.contract.varied_by.items():
+            assert row_name in rows, f"{subject.name}: {name} is varied by {row_name!r}, which is no law or row"
+            found.setdefault(name, set()).add(row_name)
+    return found
+
+
+def documented(loss: Any) -> set[str]:
+    """Parameter names of a loss; of one written in C from the signature that its documentation begins with."""
+    kinds = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    try:
+        signature = inspect.signature(loss.__init__ if inspect.isclass(loss) else loss)
+    except ValueError:
+        text = loss.__doc__.strip().splitlines()[0]
+        return set(re.findall(r"(\w+)(?:=[^,)]*)?[,)]", text[text.index("(") + 1 :]))
+    return {n for n, p in signature.parameters.items() if p.kind not in kinds}
+
+
+@SUBJECT
+def test_every_documented_parameter_is_varied(subject: Subject) -> None:
+    """A parameter that the run never varies could be ignored by the loss without anybody noticing."""
+    varied = {name for name, values in variations(subject.loss).items() if len(values) > 1}
+    assert documented(subject.loss) - NOT_PARAMETERS - varied == set()
+
+
+@pytest.mark.parametrize("contract", registry.contracts().values(), ids=lambda c: c.name)
+def test_every_special_value_of_every_real_argument_has_a_law(contract) -> None:  # type: ignore[no-untyped-def]
+    covered = {pair for special in contract.specials for pair in special.covers}
+    wanted = {
+        (arg.name, value)
+        for arg in contract.args
+        if not arg.kind.integral and arg.role != "weight"
+        for value in SPECIAL_VALUES
+    }
+    assert wanted - covered == set()
+
+
+def test_trial_ids_are_distinct_within_a_check() -> None:
+    ids = [(t.check.name, t.id) for t in plan(SUBJECTS)]
+    assert len(ids) == len(set(ids))
+
+
+def test_ledger_names_are_distinct_within_a_subject() -> None:
+    for subject in SUBJECTS:
+        names = [d.name for d in (*subject.contract.deviations, *subject.faults)]
+        assert len(names) == len(set(names)), subject.name

@@ -1,0 +1,511 @@
+"""Controls: every check flags a planted defect of its own kind and passes a sound implementation."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from harness import laws as declare
+from harness.binding import Subject, bind
+from harness.checks import derivatives, form, laws, ledger, propagation, reductions, special, twin
+from harness.checks.base import Context, Outcome
+from harness.checks.grading import VacuousCheckError
+from harness.checks.special import WrongTableError
+from harness.contract import Contract
+from harness.deviations import NAN, Fault, Points, Witness
+from harness.effort import QUICK
+from harness.evaluate import settled
+from harness.registry import contract
+from harness.special import ErrorInput, Special, numbers, special_value
+from harness.ulp import FLOAT16, FLOAT32, FLOAT64, Precision
+
+MSE, BCE, CE = (contract(n) for n in ("mse_loss", "binary_cross_entropy_with_logits", "cross_entropy"))
+RUNS: dict[str, Callable[[Context], Outcome]] = {
+    "special": special.special,
+    "nonfinite": propagation.nonfinite,
+    "reductions": reductions.reductions,
+    "laws": laws.laws,
+    "form": form.form,
+    "gradcheck": derivatives.gradcheck,
+    "gradgradcheck": derivatives.gradgradcheck,
+    "forward-mode": derivatives.forward_mode,
+}
+ITEMS: dict[str, Callable[[Subject], tuple[str, ...]]] = {
+    "special": special._items,
+    "nonfinite": propagation._items,
+    "reductions": reductions._items,
+    "laws": laws._items,
+    "form": form._items,
+}
+
+
+def reduced(value: Tensor, reduction: str) -> Tensor:
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(f"{reduction} is not a valid value for reduction")
+    return {"none": lambda: value, "mean": value.mean, "sum": value.sum}[reduction]()
+
+
+def mse(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    if input.shape != target.shape:
+        raise ValueError(f"shapes differ: {tuple(input.shape)} and {tuple(target.shape)}")
+    return reduced((input - target) ** 2, reduction)
+
+
+def bce(input: Tensor, target: Tensor, weight: Tensor | None = None, reduction: str = "mean") -> Tensor:
+    value = (1 - target) * F.softplus(input) + target * F.softplus(-input)
+    return reduced(value if weight is None else weight * value, reduction)
+
+
+def cross_entropy(input: Tensor, target: Tensor, ignore_index: int = -100, reduction: str = "mean") -> Tensor:
+    at = (1, -1) if input.ndim > 1 else (0, -1)
+    scores = input.movedim(*at)
+    kept = target != ignore_index
+    clean = torch.where(kept[..., None], scores, torch.zeros_like(scores))
+    index = torch.where(kept, target, torch.zeros_like(target))
+    value = -torch.log_softmax(clean, -1).gather(-1, index[..., None])[..., 0] * kept
+    return reduced(value, reduction) if reduction != "mean" else value.sum() / kept.sum()
+
+
+def subject(loss: Any, like: Contract, **fields: Any) -> Subject:
+    return settled(bind(loss, replace(like, **fields), name="loss"))
+
+
+def run(check: str, under_test: Subject, item: str = "", precision: Precision = FLOAT32) -> Outcome:
+    return RUNS[check](Context(subject=under_test, precision=precision, device="cpu", effort=QUICK, item=item))
+
+
+def defects(outcome: Outcome) -> list[str]:
+    return [f.message for f in outcome.findings if f.severity == "defect"]
+
+
+PLAIN = replace(
+    MSE, specials=(*MSE.specials, Special(condition="one", args={"input": [1.0], "target": [0.5]}, want=0.25))
+)
+SOUND = [(mse, PLAIN), (bce, BCE), (cross_entropy, CE)]
+
+
+@pytest.mark.parametrize("check", ITEMS)
+@pytest.mark.parametrize(("loss", "like"), SOUND)
+def test_a_sound_loss_passes(check: str, loss: Any, like: Contract) -> None:
+    sound = subject(loss, like, errors=())
+    assert ITEMS[check](sound)
+    for item in ITEMS[check](sound):
+        for precision in (FLOAT32, FLOAT16) if item.startswith("reduction=") else (FLOAT32,):
+            assert not defects(run(check, sound, item, precision)), item
+
+
+@pytest.mark.parametrize("check", ["gradcheck", "gradgradcheck", "forward-mode"])
+@pytest.mark.parametrize(("loss", "like"), SOUND)
+def test_derivatives_of_a_sound_loss_pass(check: str, loss: Any, like: Contract) -> None:
+    assert not run(check, subject(loss, like), precision=FLOAT64).findings
+
+
+# -- planted defects ---------------------------------------------------------------------------------------------------
+
+
+def overflowing(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    return reduced(torch.log1p(torch.exp(input)) - input * target, reduction)
+
+
+def swallowing(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    return mse(torch.nan_to_num(input), torch.nan_to_num(target), reduction)
+
+
+def spreading(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    return reduced((input - target) ** 2 + 0.0 * input.sum(), reduction)
+
+
+def halved_mean(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    return mse(input, target, reduction) / (2.0 if reduction == "mean" else 1.0)
+
+
+def half_sum(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    value = (input - target) ** 2
+    total = value.sum(dtype=value.dtype)
+    return {"none": value, "sum": total, "mean": total / value.numel()}[reduction]
+
+
+def safe_mean(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    value = (input - target) ** 2
+    return value.sum() / max(value.numel(), 1) if reduction == "mean" else reduced(value, reduction)
+
+
+def first_axis(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    value = (input - target) ** 2
+    return value.sum() / len(value) if reduction == "mean" else reduced(value, reduction)
+
+
+def counting_ignored(input: Tensor, target: Tensor, ignore_index: int = -100, reduction: str = "mean") -> Tensor:
+    value = cross_entropy(input, target, ignore_index, "none")
+    return reduced(value, reduction)
+
+
+def touching_ignored(input: Tensor, target: Tensor, ignore_index: int = -100, reduction: str = "mean") -> Tensor:
+    clean = cross_entropy(input, target, ignore_index, reduction)
+    return clean + 0.0 * input.sum()
+
+
+def lopsided(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    return reduced((input - target) ** 2 + 1e-3 * input**2, reduction)
+
+
+def negative(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    return reduced((input - target) ** 2 - 0.1, reduction)
+
+
+def standardised(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    return reduced((input - target) ** 2 * (1 + 1e-2 * torch.tanh(input.mean())), reduction)
+
+
+def squared_weight(input: Tensor, target: Tensor, weight: Tensor | None = None, reduction: str = "mean") -> Tensor:
+    return bce(input, target, None if weight is None else 2 * weight**2, reduction)
+
+
+def widening(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    return mse(input.double(), target.double(), reduction)
+
+
+def keeping(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    value = mse(input, target, reduction)
+    return value if reduction == "none" else value[None]
+
+
+def scribbling(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    value = mse(input, target, reduction)
+    input.data.mul_(0.5)
+    return value
+
+
+def noisy(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    return mse(input, target, reduction) * (1 + 1e-3 * torch.rand(()))
+
+
+def unchecked(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    return mse(input, target.to(input.device) if target.device == input.device else torch.zeros_like(input), reduction)
+
+
+def weight_twice(input: Tensor, target: Tensor, weight: Tensor | None = None, reduction: str = "mean") -> Tensor:
+    value = bce(input, target, None, "none")
+    return reduced(value if weight is None else value * (2 * weight - weight.detach()), reduction)
+
+
+def other_default(input: Tensor, target: Tensor, ignore_index: int = -1, reduction: str = "mean") -> Tensor:
+    return cross_entropy(input, target, ignore_index, reduction)
+
+
+class WrongBackward(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x**2
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        return grads[0] * ctx.saved_tensors[0] * 2.01
+
+
+class OnceOnly(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x**2
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        return grads[0] * ctx.saved_tensors[0].detach() * 2.0
+
+
+def wrong_backward(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    return reduced(WrongBackward.apply(input - target), reduction)
+
+
+def once_only(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    return reduced(OnceOnly.apply(input - target), reduction)
+
+
+def no_forward_mode(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    return wrong_backward(input, target, reduction)
+
+
+DEFECTS = [
+    ("special", overflowing, BCE, "input=+largest, target=1.0 -> formula", "nan"),
+    ("special", swallowing, MSE, "input=nan, target=0.0 -> nan", "expected nan"),
+    ("nonfinite", swallowing, MSE, "input", "a number where the truth is nan"),
+    ("nonfinite", spreading, MSE, "target", None),
+    ("nonfinite", spreading, MSE, "input", "nan where the truth is a number"),
+    ("reductions", halved_mean, MSE, "reduction=mean", "mean of"),
+    ("reductions", safe_mean, MSE, "reduction=mean, empty batch", "expected nan"),
+    ("reductions", first_axis, MSE, "reduction=mean", "layout matrix"),
+    ("reductions", counting_ignored, CE, "reduction=mean", "mean of"),
+    ("reductions", counting_ignored, CE, "reduction=mean, all ignored", "expected nan"),
+    ("reductions", keeping, MSE, "reduction=sum", "expected a scalar"),
+    ("laws", lopsided, MSE, "symmetric in input and target", "expected"),
+    ("laws", negative, MSE, "never below 0", "expected 0.0"),
+    ("laws", lopsided, MSE, "0 at a perfect prediction", "expected 0.0"),
+    ("laws", standardised, MSE, laws.general.__globals__["INDEPENDENT"], "expected"),
+    ("laws", squared_weight, BCE, "no weight = weight of ones", "expected"),
+    ("laws", squared_weight, BCE, "integer weight = repeated rows under sum", "expected"),
+    ("laws", touching_ignored, CE, laws.general.__globals__["IGNORED"], "in ignored rows"),
+    ("form", widening, MSE, "the result has the dtype and device of the inputs", "got float64"),
+    ("form", keeping, MSE, "the result has the shape of the batch, or none", "got (1,)"),
+    ("form", scribbling, MSE, "inputs are left as they are", "other numbers in input"),
+    ("form", noisy, MSE, "the same input gives the same bits", "random"),
+    ("form", unchecked, MSE, "on another device: target", "expected an exception"),
+    ("form", weight_twice, BCE, "constant: weight", "the loss over the weight"),
+    ("form", other_default, CE, "defaults are those of the Contract", "expected the default -100, got -1"),
+]
+
+
+@pytest.mark.parametrize(("check", "loss", "like", "item", "evidence"), DEFECTS)
+def test_a_planted_defect_is_flagged(check: str, loss: Any, like: Contract, item: str, evidence: str | None) -> None:
+    planted = subject(loss, like)
+    assert item in ITEMS[check](planted)
+    found = defects(run(check, planted, item))
+    if evidence is None:
+        assert not found
+    else:
+        assert any(evidence in message for message in found), found
+
+
+@pytest.mark.parametrize(
+    ("check", "loss"), [("gradcheck", wrong_backward), ("gradgradcheck", once_only), ("forward-mode", no_forward_mode)]
+)
+def test_a_wrong_or_missing_derivative_is_flagged(check: str, loss: Any) -> None:
+    assert defects(run(check, subject(loss, MSE), precision=FLOAT64))
+
+
+def test_a_declared_message_is_unsupported_and_another_a_defect() -> None:
+    missing = subject(no_forward_mode, MSE)
+    told = replace(missing, unsupported={"forward-mode": "forward mode|forward-mode|jvp"})
+    assert run("forward-mode", told, precision=FLOAT64).unsupported
+    other = replace(missing, unsupported={"forward-mode": "some other message"})
+    assert defects(run("forward-mode", other, precision=FLOAT64))
+
+
+def test_a_half_sum_that_overflows_is_flagged() -> None:
+    def narrow(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+        value = (input - target) ** 2
+        return value.sum() / value.numel() if reduction == "mean" else reduced(value, reduction)
+
+    planted = subject(narrow, MSE)
+    assert "inf" in defects(run("reductions", planted, reductions.MANY, FLOAT16))[0]
+    assert not defects(run("reductions", planted, reductions.MANY, FLOAT32))
+
+
+# -- fixed reductions --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+def test_a_fixed_reduction_is_found_out_and_judged(reduction: str) -> None:
+    def fixed(input: Tensor, target: Tensor) -> Tensor:
+        return mse(input, target, reduction)
+
+    plain = subject(fixed, MSE, reductions={"sum": MSE.reductions["sum"], "mean": MSE.reductions["mean"]})
+    assert reductions.fixed_reduction(plain) == reduction
+    assert not defects(run("reductions", plain, "fixed reduction"))
+
+
+def test_a_fixed_result_that_is_no_reduction_is_flagged() -> None:
+    def odd(input: Tensor, target: Tensor) -> Tensor:
+        return mse(input, target, "sum") / 3.5
+
+    assert reductions.fixed_reduction(subject(odd, MSE)) == ""
+    assert "none or sum or mean" in defects(run("reductions", subject(odd, MSE), "fixed reduction"))[0]
+
+
+def legacy(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    *,
+    swapped: bool = False,
+) -> Tensor:
+    if size_average is not None or reduce is not None:
+        import warnings
+
+        warnings.warn("size_average and reduce are deprecated", UserWarning, stacklevel=2)
+        mean = (size_average is not False) != swapped
+        reduction = "none" if reduce is False else "mean" if mean else "sum"
+    return mse(input, target, reduction)
+
+
+@pytest.mark.parametrize("item", [reductions._pair(*pair) for pair in reductions.DEPRECATED])
+def test_the_deprecated_pair_maps_as_documented(item: str) -> None:
+    def swapped(
+        input: Tensor,
+        target: Tensor,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+    ) -> Tensor:
+        return legacy(input, target, size_average, reduce, reduction, swapped=True)
+
+    assert not run("reductions", subject(legacy, MSE), item).findings
+    assert bool(defects(run("reductions", subject(swapped, MSE), item))) == (not item.endswith("none"))
+
+
+def test_a_layout_that_mixes_rows_is_flagged() -> None:
+    def mixing(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+        value = (input - target) ** 2
+        return reduced(value.flip(0) if value.ndim == 2 else value, reduction)
+
+    planted = subject(mixing, MSE)
+    assert defects(run("reductions", planted, "layout=matrix"))
+    assert not defects(run("reductions", planted, "layout=strided"))
+
+
+# -- tables and laws ---------------------------------------------------------------------------------------------------
+
+
+def with_special(**fields: Any) -> Subject:
+    row = Special(**{"condition": "row", "args": {"input": [1.5], "target": [1.0]}, **fields})
+    return subject(mse, MSE, specials=(row,))
+
+
+@pytest.mark.parametrize("want", ["formula", "finite", 0.25, 0.2])
+def test_a_row_that_holds_passes(want: Any) -> None:
+    under_test = with_special(want=want)
+    assert not run("special", under_test, special._items(under_test)[0]).findings
+
+
+@pytest.mark.parametrize("want", ["0", "+inf", "nan", 0.26])
+def test_a_row_that_the_oracle_denies_is_an_error_of_ours(want: Any) -> None:
+    under_test = with_special(want=want)
+    with pytest.raises(WrongTableError, match=r"row -> .*oracle gives \[0\.25\]"):
+        run("special", under_test, special._items(under_test)[0])
+
+
+def test_what_is_outside_the_domain_is_shown_and_never_fails() -> None:
+    under_test = with_special(want="outside", reason="because")
+    (finding,) = run("special", under_test, special._items(under_test)[0]).findings
+    assert finding.severity == "note"
+    assert "seen: ['0.25" in finding.message
+
+
+def test_a_published_number_is_compared_at_its_digits() -> None:
+    def off(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+        return mse(input, target, reduction) * 1.001
+
+    row = Special(condition="row", args={"input": [1.5], "target": [1.0]}, want=0.25)
+    assert defects(run("special", subject(off, MSE, specials=(row,)), row.law))
+
+
+def test_names_of_special_values() -> None:
+    assert special_value("-largest", FLOAT16) == -65504.0
+    assert special_value("+subnormal", FLOAT16) == 2.0**-24
+    assert np.signbit(special_value("-0", FLOAT32))
+    assert numbers([["-inf", 0.1]], FLOAT32, integral=False).tolist() == [[-np.inf, float(np.float32(0.1))]]
+    with pytest.raises(ValueError, match="expected one of"):
+        special_value("+huge", FLOAT32)
+
+
+def nowhere(points: Points) -> Any:
+    return ~declare.everywhere(points)
+
+
+def test_a_law_that_applies_nowhere_is_an_error_of_ours() -> None:
+    law = declare.non_negative(nowhere, name="empty")
+    with pytest.raises(VacuousCheckError, match="applied to no row"):
+        run("laws", subject(mse, MSE, args=MSE.args[:2], laws=(law,)), "empty")
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.01])
+def test_a_sibling_is_another_loss_built_from_torch(factor: float) -> None:
+    def move(at: Points) -> declare.Moved:
+        difference = np.abs(at["input"] - at["target"]) < 1e30
+        return declare.Moved(args=dict(at.args), parameters={}, applies=difference, factor=factor)
+
+    def build(torch_: Any) -> Callable[..., Any]:
+        return lambda input, target: (input - target) * (input - target)
+
+    law = declare.Sibling(name="sibling", move=move, loss=build, real=("input", "target"))
+    assert bool(defects(run("laws", subject(mse, MSE, laws=(law,)), "sibling"))) == (factor != 1.0)
+
+
+# -- calls that must raise ---------------------------------------------------------------------------------------------
+
+
+def erring(call: Callable[[Any, Any], Any], *, crashes: bool = False) -> Subject:
+    error = ErrorInput(name="bad", call=call, raises=("ValueError",), match="not a valid value", crashes=crashes)
+    return subject(mse, MSE, errors=(error,))
+
+
+@pytest.mark.parametrize("crashes", [False, True])
+def test_a_call_that_must_raise(crashes: bool) -> None:
+    def refused(torch_: Any, loss: Any) -> Any:
+        return loss(torch_.zeros(3), torch_.zeros(3), reduction="median")
+
+    def accepted(torch_: Any, loss: Any) -> Any:
+        return loss(torch_.zeros(3), torch_.zeros(3))
+
+    assert not run("form", erring(refused, crashes=crashes), "error: bad").findings
+    assert "got a result" in defects(run("form", erring(accepted, crashes=crashes), "error: bad"))[0]
+
+
+def test_a_call_that_ends_the_interpreter_is_a_finding() -> None:
+    def fatal(torch_: Any, loss: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    assert "ended with code -9" in defects(run("form", erring(fatal, crashes=True), "error: bad"))[0]
+
+
+# -- twins and witnesses -----------------------------------------------------------------------------------------------
+
+
+class Module(torch.nn.Module):
+    scale = 1.0
+
+    def __init__(self, reduction: str = "mean") -> None:
+        super().__init__()
+        self.reduction = reduction
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return mse(input, target, self.reduction) * self.scale
+
+
+class NearModule(Module):
+    scale = 1.0 + 2.0**-20
+
+
+@pytest.mark.parametrize(("module", "same"), [(Module, True), (NearModule, False)])
+def test_a_module_is_its_functional_form(module: type, same: bool) -> None:
+    pair = bind(module, MSE, twin=subject(mse, MSE))
+    for item in twin._items(pair):
+        context = Context(subject=pair, precision=FLOAT32, device="cpu", effort=QUICK, item=item)
+        assert bool(twin.twin(context).findings) != same
+
+
+def nan_above_ten(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    value = torch.where(input > 10, input * float("nan"), (input - target) ** 2)
+    return reduced(value, reduction)
+
+
+@pytest.mark.parametrize(("loss", "stale"), [(nan_above_ten, False), (mse, True)])
+def test_a_witness_shows_its_fault_or_is_stale(loss: Any, stale: bool) -> None:
+    fault = Fault(
+        name="nan above 10",
+        where="input > 10",
+        region=lambda at: at["input"] > 10.0,
+        outputs=("value",),
+        seen=NAN,
+        witnesses=(
+            Witness(args={"input": "0x1.6p+3", "target": 0.0}),
+            Witness(args={"input": [12.0], "target": [1.0]}),
+        ),
+    )
+    holder = replace(subject(loss, MSE), faults=(fault,))
+    assert ledger._items(holder) == ("nan above 10",)
+    assert ledger._dtypes(holder, "nan above 10") == ("float32",)
+    context = Context(subject=holder, precision=FLOAT32, device="cpu", effort=QUICK, item="nan above 10")
+    assert ledger.witness(context).stale == (("nan above 10",) if stale else ())

@@ -1,0 +1,291 @@
+"""The ledger is honest: every Deviation and Fault is necessary, and none is wider than what it excuses.
+
+Necessary: without it the sweep, or a witness whose numbers the dtype has, is bad in its region. Tight: where every entry
+of the region is said to depart, every swept one does, and at its edges the last number inside departs and the first one
+outside is right; where only some do, at least a quarter of the swept ones. That everything outside is right is what the
+survey itself asks.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from harness.binding import Subject, bind
+from harness.cases import Batch
+from harness.checks.grading import departures, limits_of, shaped
+from harness.checks.ledger import applies_here, witness_batch
+from harness.deviations import NAN, Departure, Deviation, Fault, Seen, Witness
+from harness.domain import Interval
+from harness.effort import QUICK
+from harness.evaluate import observe_rows, settled
+from harness.generate import sweep
+from harness.judge import Judged, judge
+from harness.registry import contract, subjects
+from harness.ulp import FLOAT32, PRECISIONS, Precision, from_ordinal, round_to, to_ordinal
+from reference.truth import Truth, trailing
+
+LEAST_SHARE = 0.25
+"""Of the swept entries inside the region of an entry that not all of them show."""
+EDGES = 6
+"""Rows inside a region from which its edges are sought, one argument at a time."""
+
+
+@dataclass
+class Tally:
+    """What the sweep and the witnesses show of one Departure."""
+
+    inside: int = 0
+    departing: int = 0
+    needed: int = 0
+    rows: list[Batch] = field(default_factory=list)
+    outside: list[Batch] = field(default_factory=list)
+
+
+def departs(departure: Departure, judged: Judged, batch: Batch, truth: Truth, subject: Subject) -> Any:
+    """Entries in which the Fault is seen, or in which the documentation and the mathematics are two numbers."""
+    points, shape = batch.points(truth), judged.error.shape
+    if isinstance(departure, Deviation):
+        exact, differs = round_to(batch.precision, judged.truth.exact), np.zeros(shape, np.bool_)
+        for alternative in departure.documented(points, judged.name):
+            other = round_to(batch.precision, np.broadcast_to(trailing(alternative, len(shape)), shape))
+            differs |= ~((other == exact) | (np.isnan(other) & np.isnan(exact)))
+        return differs
+    assert isinstance(departure, Fault)
+    absolute = np.full(shape, np.inf)
+    if not (judged.name != "value" and subject.contract.arg(judged.name).shared):
+        absolute = limits_of(subject.contract, batch, truth, judged.name, np.arange(len(judged.error))).absolute
+    with np.errstate(all="ignore"):
+        return judged.bad & np.broadcast_to(departure.seen.holds(judged.got, judged.truth, points, absolute), shape)
+
+
+def observed(subject: Subject, batch: Batch, entries: tuple[Departure, ...]) -> tuple[Truth, list[Judged]] | None:
+    seen = observe_rows(subject, batch)
+    if seen.raised is not None:
+        return None
+    truth = batch.truth(subject.contract)
+    return truth, judge(subject.contract, batch, truth, shaped(seen, truth), entries)
+
+
+def covering(departure: Departure, output: str, batch: Batch, truth: Truth) -> Any:
+    return departure.covers(output, batch.points(truth), truth.outputs()[output].exact.shape)
+
+
+def at_precision(subject: Subject, witness: Witness, p: Precision) -> Batch | None:
+    """The witness in another dtype, where that has its numbers."""
+    batch = witness_batch(subject, witness, p)
+    real = [a for n, a in batch.args.items() if not subject.contract.arg(n).kind.integral]
+    return batch if all(np.array_equal(round_to(p, a), a, equal_nan=True) for a in real) else None
+
+
+@cache
+def tallies(subject: Subject, precision: Precision) -> dict[str, Tally]:
+    """One sweep of a Subject in a dtype, rolled up for every Departure."""
+    entries = departures(subject)
+    found = {d.name: Tally() for d in entries}
+    shown = [b for f in subject.faults for w in f.witnesses if (b := at_precision(subject, w, precision)) is not None]
+    for batch in itertools.chain(sweep(subject, precision, QUICK), shown):
+        part = batch if subject.takes_none else batch.take(subject.contract, slice(0, 48))
+        for departure in entries:
+            _count(found[departure.name], subject, departure, part)
+    return found
+
+
+def _count(tally: Tally, subject: Subject, departure: Departure, batch: Batch) -> None:
+    contract_ = subject.contract
+    truth = batch.truth(contract_)
+    covered = {n: covering(departure, n, batch, truth) for n in departure.outputs if n in truth.outputs()}
+    rows = np.zeros(batch.rows(contract_), np.bool_)
+    for name, mask in covered.items():
+        if name == "value" or not contract_.arg(name).shared:
+            rows |= mask.reshape(len(rows), -1).any(axis=1)
+    if not any(mask.any() for mask in covered.values()):
+        tally.outside = tally.outside or [batch.take(contract_, slice(0, 64))]
+        return
+    others = tuple(d for d in departures(subject) if d is not departure)
+    index = np.flatnonzero(rows) if rows.any() else np.arange(len(rows))
+    if rows.any() and not rows.all() and len(tally.outside) < EDGES:
+        tally.outside.append(batch.take(contract_, np.flatnonzero(~rows)[:: max(1, int((~rows).sum()) // 64)]))
+    part = batch.take(contract_, index)
+    seen = observed(subject, part, others)
+    if seen is None:
+        return
+    truth, judged = seen
+    for j in judged:
+        if j.name not in covered:
+            continue
+        inside = covering(departure, j.name, part, truth)
+        tally.needed += int((inside & j.bad & (j.excuse == 0)).sum())
+        if batch.origin == "sweep":
+            tally.inside += int(inside.sum())
+            tally.departing += int((inside & departs(departure, j, part, truth, subject)).sum())
+    if contract_.scalar and len(tally.rows) < EDGES and batch.origin == "sweep":
+        tally.rows.append(part.take(contract_, np.array([len(index) // 2])))
+
+
+def needless(subject: Subject, departure: Departure, precision: Precision) -> list[str]:
+    """Why an entry could be left out."""
+    tally = tallies(subject, precision)[departure.name]
+    if tally.needed:
+        return []
+    return [f"{departure.name}: {tally.inside} swept entries inside, none of them bad and otherwise unexplained"]
+
+
+def too_wide(subject: Subject, departure: Departure, precision: Precision) -> list[str]:
+    """Where a region holds what it need not."""
+    tally = tallies(subject, precision)[departure.name]
+    exact = isinstance(departure, Deviation) or (isinstance(departure, Fault) and departure.seen.exact)
+    least = tally.inside if exact else LEAST_SHARE * tally.inside
+    found = []
+    if tally.departing < least:
+        found.append(
+            f"{departure.name}: expected at least {least:g} of {tally.inside} swept entries, got {tally.departing}"
+        )
+    if exact and subject.contract.scalar:
+        found += list(_loose_edges(subject, departure, tally))
+    return found
+
+
+def _loose_edges(subject: Subject, departure: Departure, tally: Tally) -> Iterator[str]:
+    for row in tally.rows:
+        for output in departure.outputs:
+            for name in row.args:
+                if (
+                    not isinstance(subject.contract.arg(name).kind, Interval)
+                    or subject.contract.arg(name).role == "weight"
+                ):
+                    continue
+                edge = _edge(subject, departure, output, row, name, tally.outside)
+                if edge is not None:
+                    yield from _judge_edge(subject, departure, output, *edge)
+
+
+def _with(row: Batch, name: str, value: float) -> Batch:
+    return replace(row, args={**row.args, name: np.array([value])})
+
+
+def _holds(subject: Subject, departure: Departure, output: str, row: Batch) -> bool:
+    truth = row.truth(subject.contract)
+    return output in truth.outputs() and bool(covering(departure, output, row, truth).all())
+
+
+def _edge(
+    subject: Subject, departure: Departure, output: str, row: Batch, name: str, outside: list[Batch]
+) -> tuple[Batch, Batch] | None:
+    """Two rows one ordinal apart in one argument, the last inside and the first outside the region."""
+    p = row.precision
+    if not _holds(subject, departure, output, row):
+        return None
+    for batch in outside:
+        for value in batch.args.get(name, np.zeros(0)):
+            if _holds(subject, departure, output, _with(row, name, float(value))):
+                continue
+            inner, outer = (int(to_ordinal(p, np.array(v))) for v in (row.args[name][0], value))
+            while abs(inner - outer) > 1:
+                middle = (inner + outer) // 2
+                here = _with(row, name, float(from_ordinal(p, np.array(middle))))
+                inner, outer = (middle, outer) if _holds(subject, departure, output, here) else (inner, middle)
+            last, first = (_with(row, name, float(from_ordinal(p, np.array(o)))) for o in (inner, outer))
+            return last, first
+    return None
+
+
+def _judge_edge(subject: Subject, departure: Departure, output: str, last: Batch, first: Batch) -> Iterator[str]:
+    inside, beyond = observed(subject, last, ()), observed(subject, first, departures(subject))
+    if inside is None or beyond is None:
+        return
+    for j in inside[1]:
+        if j.name == output and not departs(departure, j, last, inside[0], subject).all():
+            yield f"{departure.name}: {output}: the last row inside does not depart: {last.args}"
+    for j in beyond[1]:
+        if j.name == output and (j.bad & (j.excuse == 0)).any():
+            yield f"{departure.name}: {output}: the first row outside departs too: {first.args}"
+
+
+def entries() -> list[Any]:
+    """Every entry of the ledger in every dtype that it names."""
+    return [
+        pytest.param(s, d, PRECISIONS[dtype], id=f"{s.name}-{dtype}: {d.name}")
+        for s in subjects()
+        if s.twin is None
+        for dtype in PRECISIONS
+        if dtype not in s.unsupported
+        for d in departures(s)
+        if dtype in d.dtypes and (not isinstance(d, Fault) or applies_here(d))
+    ]
+
+
+@pytest.mark.parametrize(("subject", "departure", "precision"), entries())
+def test_an_entry_is_necessary_and_tight(subject: Subject, departure: Departure, precision: Precision) -> None:
+    found = needless(subject, departure, precision) + too_wide(subject, departure, precision)
+    assert not found, "\n".join(found)
+
+
+# -- controls ----------------------------------------------------------------------------------------------------------
+
+
+def nan_above_ten(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    value = torch.where(input > 10, input * float("nan"), (input - target) ** 2)
+    return {"none": value, "mean": value.mean(), "sum": value.sum()}[reduction]
+
+
+def coarse_above_ten(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    exact = (input - target) ** 2
+    value = torch.where(input > 10, exact * (1 + 2.0**-12), exact)
+    return {"none": value, "mean": value.mean(), "sum": value.sum()}[reduction]
+
+
+def holder(loss: Any, above: float, seen: Any = NAN) -> tuple[Subject, Fault]:
+    fault = Fault(
+        name="above",
+        where=f"input > {above}",
+        region=lambda at: (at["input"] > above) & (at["input"] <= at.precision.largest),
+        outputs=("value",),
+        seen=seen,
+        witnesses=(Witness(args={"input": 20.0, "target": 0.0}),),
+    )
+    return settled(bind(loss, contract("mse_loss"), name="planted", faults=(fault,))), fault
+
+
+def test_a_fault_as_wide_as_what_it_shows_passes() -> None:
+    subject, fault = holder(nan_above_ten, 10.0)
+    assert not needless(subject, fault, FLOAT32)
+    assert not too_wide(subject, fault, FLOAT32)
+
+
+@pytest.mark.parametrize(("above", "evidence"), [(9.0, "inside does not depart"), (11.0, "outside departs too")])
+def test_an_edge_in_the_wrong_place_is_flagged(above: float, evidence: str) -> None:
+    subject, fault = holder(nan_above_ten, above)
+    assert any(evidence in message for message in too_wide(subject, fault, FLOAT32))
+
+
+def test_an_edge_one_ordinal_off_is_flagged() -> None:
+    subject, fault = holder(nan_above_ten, float(np.nextafter(np.float32(10), np.float32(11))))
+    assert too_wide(subject, fault, FLOAT32)
+
+
+def test_a_needless_fault_is_flagged() -> None:
+    def sound(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+        value = (input - target) ** 2
+        return {"none": value, "mean": value.mean(), "sum": value.sum()}[reduction]
+
+    subject, fault = holder(sound, 10.0)
+    assert "none of them bad" in needless(subject, fault, FLOAT32)[0]
+
+
+TOO_LARGE = Seen(text="a few digits lost", holds=lambda got, truth, points, bound: got > truth.exact, exact=False)
+
+
+@pytest.mark.parametrize(("above", "wide"), [(10.0, False), (-np.inf, True)])
+def test_an_accuracy_fault_excuses_at_least_a_quarter(above: float, wide: bool) -> None:
+    subject, fault = holder(coarse_above_ten, above, TOO_LARGE)
+    assert not needless(subject, fault, FLOAT32)
+    assert bool(too_wide(subject, fault, FLOAT32)) == wide
