@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from packaging.specifiers import SpecifierSet
 
+from harness.bounds import DEFAULT_ORACLE_ULP, bounds
 from harness.ulp import PRECISIONS, Array, Precision
 from reference.truth import Output, Truth
 
@@ -77,11 +78,19 @@ class Departure:
 class Deviation(Departure):
     """A documented departure: inside the region the loss may follow the mathematics or the documentation, consistently."""
 
-    documented: Callable[[Points, str], tuple[Array, ...]]
-    """The admissible exact results of an output beside the mathematics."""
+    documented: Callable[[Points, str], tuple[Array | Output, ...]]
+    """The admissible results of an output beside the mathematics; an Output where they have scales of their own."""
     says: str
     """What the documentation says, in short."""
     source: str
+
+
+def admitted(alternative: Array | Output, precision: Precision, constant: float) -> tuple[Array, Array]:
+    """A documented result, and the error that rounding allows it: a few ulp, or what its own scales say."""
+    if isinstance(alternative, Output):
+        terms = int(np.prod(alternative.exact.shape[1:]))
+        return alternative.exact, bounds(alternative, precision, constant, 0.0, terms, DEFAULT_ORACLE_ULP).reference
+    return alternative, constant * (precision.u * np.abs(alternative) + precision.smallest_subnormal)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

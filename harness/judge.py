@@ -30,7 +30,7 @@ from harness.bounds import (
 from harness.cases import Batch
 from harness.conditioning import gradient_conditioning, value_conditioning
 from harness.contract import Contract
-from harness.deviations import Departure, Deviation, Fault, Points
+from harness.deviations import Departure, Deviation, Fault, Points, admitted
 from harness.ulp import FLOAT64, Array, Precision, distance
 from reference.truth import Output, Truth, trailing
 
@@ -63,6 +63,58 @@ def terms_of(contract: Contract, batch: Batch) -> int:
     return max((int(np.prod(a.shape[1:])) for n, a in batch.args.items() if not contract.arg(n).shared), default=1)
 
 
+def constant_of(output: str) -> float:
+    """The C of an output."""
+    return VALUE_CONSTANT if output == "value" else GRADIENT_CONSTANT
+
+
+class Limits:
+    """The bounds of a batch, worked out where they are asked for and remembered: conditioning is the dear part."""
+
+    def __init__(self, contract: Contract, batch: Batch, truth: Truth, terms: int | None = None) -> None:
+        self.contract, self.batch, self.truth = contract, batch, truth
+        self.terms = terms_of(contract, batch) if terms is None else terms
+        self.own = contract.oracle_ulp or DEFAULT_ORACLE_ULP
+        self.shared = frozenset(a.name for a in contract.args if a.shared)
+        self._known: Mask = np.zeros(len(truth.value.exact), np.bool_)
+        self._moved: dict[str, Array] = {}
+
+    def whole(self, name: str) -> bool:
+        """Whether an output has no rows of its own: a reduced value, the gradient of a shared argument."""
+        return self.batch.reduction != "none" or name in self.shared
+
+    def without_conditioning(self, name: str, index: npt.NDArray[np.intp]) -> Bounds:
+        """Bounds at some rows up to ``reference``; the later ones are no wider than that."""
+        want = self.truth.outputs()[name]
+        rows = want if self.whole(name) else want.rows(index)
+        return bounds(rows, self.batch.precision, constant_of(name), 0.0, self.terms, self.own)
+
+    def at(self, name: str, index: npt.NDArray[np.intp]) -> Bounds:
+        """Bounds at some rows of an output; of all of it where it has none."""
+        if self.whole(name):
+            return self.without_conditioning(name, index)
+        want, p = self.truth.outputs()[name].rows(index), self.batch.precision
+        if name == "value":
+            part, rows = self.batch.take(self.contract, index), self.truth.rows(index, self.shared)
+            moved = p.u * value_conditioning(self.contract, part, rows)
+        else:
+            self.condition(index)
+            moved = self._moved[name][index]
+        return bounds(want, p, constant_of(name), moved, self.terms, self.own)
+
+    def condition(self, index: npt.NDArray[np.intp]) -> None:
+        """Work out how far the rounding of the inputs moves every gradient at some rows."""
+        todo = index[~self._known[index]]
+        if not todo.size:
+            return
+        self._known[todo] = True
+        part, rows = self.batch.take(self.contract, todo), self.truth.rows(todo, self.shared)
+        total, joint = gradient_conditioning(self.contract, part, rows)
+        for name, change in total.items():
+            moved = self._moved.setdefault(name, np.zeros(self.truth.gradients[name].exact.shape))
+            moved[todo] = change + joint[name] / GRADIENT_CONSTANT
+
+
 def judge(
     contract: Contract,
     batch: Batch,
@@ -73,70 +125,90 @@ def judge(
     terms: int | None = None,
 ) -> list[Judged]:
     """Every observed output of a batch with ``reduction`` none, or of a reduced truth."""
-    outputs = truth.outputs()
-    count = terms_of(contract, batch) if terms is None else terms
-    reduced = batch.reduction != "none"
-    points = batch.points(truth)
-    results = []
-    for name, found in got.items():
-        if name not in outputs:
-            continue
-        want = outputs[name]
-        array = np.broadcast_to(found, want.exact.shape) if found.size == want.exact.size == 1 else found
-        constant = VALUE_CONSTANT if name == "value" else GRADIENT_CONSTANT
-        error = interval_error(array, want)
-        own = (contract.oracle_ulp or DEFAULT_ORACLE_ULP) * FLOAT64.u
-        with np.errstate(all="ignore"):
-            few = constant * (batch.precision.u * np.abs(want.exact) + batch.precision.smallest_subnormal)
-            suspect = ~(error <= few + own * np.abs(want.exact)) | ((array == 0.0) & (want.exact != 0.0) & (error > 0))
-            suspect |= np.isinf(want.exact) & (error > 0)  # the bound of an infinite truth is infinite
-        grade = np.zeros(error.shape, np.int8)
-        range_ = np.zeros(error.shape, np.int8)
-        excuse = np.zeros(error.shape, np.int16)
-        if suspect.any():
-            index = np.flatnonzero(suspect.reshape(len(suspect), -1).any(axis=1))
-            shared = reduced or (name != "value" and contract.arg(name).shared)
-            if shared:
-                index = np.arange(len(suspect))
-            limits = bounds_at(contract, batch, truth, name, index, constant, count, shared=shared)
-            rows = want if shared else want.rows(index)
-            partials = accumulator(batch.precision) if reduced else batch.precision
-            g, r = grade_entries(array[index], rows, error[index], limits, batch.precision, partials)
-            grade[index], range_[index] = g, r
-        covered = np.zeros(error.shape, np.int16)
-        for number, departure in enumerate(departures, start=1):
-            covered = np.where(departure.covers(name, points, error.shape), np.int16(number), covered)
-        results.append(
-            Judged(
-                name=name, got=array, truth=want, error=error, grade=grade, range=range_, excuse=excuse, covered=covered
-            )
-        )
-    return [_excused(contract, batch, truth, j, points, departures, count) for j in results] if departures else results
+    return judge_within(Limits(contract, batch, truth, terms), got, departures)
 
 
-def bounds_at(
-    contract: Contract,
-    batch: Batch,
-    truth: Truth,
-    name: str,
-    index: npt.NDArray[np.intp],
-    constant: float,
-    terms: int,
-    *,
-    shared: bool,
-) -> Bounds:
-    """Bounds at some rows, the conditioning term included."""
-    own = contract.oracle_ulp or DEFAULT_ORACLE_ULP
-    p = batch.precision
-    if shared:
-        return bounds(truth.outputs()[name], p, constant, 0.0, terms, own)
-    skip = [a.name for a in contract.args if a.shared]
-    part, rows = batch.take(contract, index), truth.rows(index, skip)
-    want = rows.outputs()[name]
-    if name == "value":
-        return bounds(want, p, constant, p.u * value_conditioning(contract, part, rows), terms, own)
-    total, joint = gradient_conditioning(contract, part, rows)
-    return bounds(want, p, constant, total[name] + joint[name] / constant, terms, own)
+def judge_within(limits: Limits, got: Mapping[str, Array], departures: tuple[Departure, ...] = ()) -> list[Judged]:
+    """``judge`` with bounds that the caller goes on to use."""
+    outputs = limits.truth.outputs()
+    judged = [_first_pass(limits, name, array) for name, array in got.items() if name in outputs]
+    gradients = [rows for j, rows in judged if j.name != "value" and not limits.whole(j.name)]
+    if gradients:
+        limits.condition(np.unique(np.concatenate(gradients)))
+    points = limits.batch.points(limits.truth)
+    return [_second_pass(limits, j, rows, points, departures) for j, rows in judged]
+
+
+def _first_pass(limits: Limits, name: str, found: Array) -> tuple[Judged, npt.NDArray[np.intp]]:
+    """What few ulp and the reference bound explain; and the rows that need more than them."""
+    batch, want, constant = limits.batch, limits.truth.outputs()[name], constant_of(name)
+    got = np.broadcast_to(found, want.exact.shape) if found.size == want.exact.size == 1 else found
+    error = interval_error(got, want)
+    with np.errstate(all="ignore"):
+        few = constant * (batch.precision.u * np.abs(want.exact) + batch.precision.smallest_subnormal)
+        suspect = ~(error <= few + limits.own * FLOAT64.u * np.abs(want.exact))
+        suspect |= (got == 0.0) & (want.exact != 0.0) & (error > 0)
+        suspect |= np.isinf(want.exact) & (error > 0)  # the bound of an infinite truth is infinite
+    grade = np.zeros(error.shape, np.int8)
+    range_ = np.zeros(error.shape, np.int8)
+    none = np.zeros(error.shape, np.int16)
+    rows = np.flatnonzero(suspect.reshape(len(suspect), -1).any(axis=1)) if suspect.size else np.array([], np.intp)
+    if rows.size and not limits.whole(name):
+        known = limits.without_conditioning(name, rows)
+        grade[rows], range_[rows] = grade_entries(got[rows], want.rows(rows), error[rows], known, batch.precision)
+        explained = (error[rows] <= known.reference) & ~np.isinf(want.exact[rows])
+        rows = rows[~explained.reshape(len(rows), -1).all(axis=1)]
+    judged = Judged(
+        name=name, got=got, truth=want, error=error, grade=grade, range=range_, excuse=none, covered=none.copy()
+    )
+    return judged, rows
+
+
+def _second_pass(
+    limits: Limits, j: Judged, rows: npt.NDArray[np.intp], points: Points, departures: tuple[Departure, ...]
+) -> Judged:
+    """Grades with the conditioning at ``rows``, then what the ledger explains. Fills the arrays of ``j``."""
+    batch, whole = limits.batch, limits.whole(j.name)
+    absolute = np.zeros(j.error.shape)
+    if rows.size:
+        index = np.arange(len(j.error)) if whole else rows
+        here = limits.at(j.name, index)
+        want = j.truth if whole else j.truth.rows(index)
+        partials = accumulator(batch.precision) if batch.reduction != "none" else batch.precision
+        found = grade_entries(j.got[index], want, j.error[index], here, batch.precision, partials)
+        j.grade[index], j.range[index] = found
+        absolute[index] = here.absolute
+    for number, departure in enumerate(departures, start=1):
+        j.covered[departure.covers(j.name, points, j.error.shape)] = number
+    _excuse(j, points, departures, absolute)
+    return j
+
+
+def _excuse(j: Judged, points: Points, departures: tuple[Departure, ...], absolute: Array) -> None:
+    """Mark the bad entries that a Departure explains: inside its region and showing exactly what it says."""
+    bad = j.bad
+    for number, departure in enumerate(departures, start=1):
+        if not bad.any():
+            return
+        here = bad & (j.excuse == 0) & departure.covers(j.name, points, bad.shape)
+        if here.any():
+            with np.errstate(all="ignore"):
+                j.excuse[here & _shown(j, departure, points, absolute)] = number
+
+
+def _shown(j: Judged, departure: Departure, points: Points, absolute: Array) -> Mask:
+    """Entries at which the Subject does what the Departure says."""
+    if isinstance(departure, Fault):
+        return np.broadcast_to(departure.seen.holds(j.got, j.truth, points, absolute), j.got.shape)
+    assert isinstance(departure, Deviation)
+    p = points.precision
+    shown = np.zeros(j.got.shape, np.bool_)
+    for alternative in departure.documented(points, j.name):
+        exact, near = admitted(alternative, p, constant_of(j.name))
+        want, allowed = (np.broadcast_to(trailing(a, j.got.ndim), j.got.shape) for a in (exact, near))
+        beyond = np.isinf(j.got) & (np.abs(want) + allowed > p.largest) & (np.sign(want) == np.sign(j.got))
+        shown |= (distance(j.got, want) <= allowed) | beyond
+    return shown
 
 
 def grade_entries(
@@ -177,54 +249,3 @@ def grade_entries(
             partial = left & ((grade >= ABSOLUTE_ONLY) | (range_ > 0)) & (range_ != FINITE_FOR_NAN)
             range_[np.broadcast_to(partial, range_.shape)] = PARTIAL
     return grade, range_
-
-
-def _excused(
-    contract: Contract,
-    batch: Batch,
-    truth: Truth,
-    judged: Judged,
-    points: Points,
-    departures: tuple[Departure, ...],
-    terms: int,
-) -> Judged:
-    """Which bad entries a Departure explains: inside its region and showing exactly what it says."""
-    bad = judged.bad
-    if not bad.any():
-        return judged
-    excuse = judged.excuse.copy()
-    constant = VALUE_CONSTANT if judged.name == "value" else GRADIENT_CONSTANT
-    limits = None
-    for number, departure in enumerate(departures, start=1):
-        here = bad & (excuse == 0) & departure.covers(judged.name, points, bad.shape)
-        if not here.any():
-            continue
-        if limits is None:
-            shared = batch.reduction != "none" or (judged.name != "value" and contract.arg(judged.name).shared)
-            index = np.arange(len(bad)) if shared else np.flatnonzero(bad.reshape(len(bad), -1).any(axis=1))
-            limits = np.zeros(bad.shape)
-            limits[index] = bounds_at(
-                contract, batch, truth, judged.name, index, constant, terms, shared=shared
-            ).absolute
-        with np.errstate(all="ignore"):
-            if isinstance(departure, Deviation):
-                shown = np.zeros(bad.shape, np.bool_)
-                for alternative in departure.documented(points, judged.name):
-                    want = np.broadcast_to(trailing(alternative, bad.ndim), bad.shape)
-                    allowed = constant * (batch.precision.u * np.abs(want) + batch.precision.smallest_subnormal)
-                    beyond = np.isinf(judged.got) & (np.abs(want) + allowed > batch.precision.largest)
-                    shown |= (distance(judged.got, want) <= allowed) | (beyond & (np.sign(want) == np.sign(judged.got)))
-            else:
-                assert isinstance(departure, Fault)
-                shown = np.broadcast_to(departure.seen.holds(judged.got, judged.truth, points, limits), bad.shape)
-        excuse[here & shown] = number
-    return Judged(
-        name=judged.name,
-        got=judged.got,
-        truth=judged.truth,
-        error=judged.error,
-        grade=judged.grade,
-        range=judged.range,
-        excuse=excuse,
-        covered=judged.covered,
-    )

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from harness.cases import Batch
 from harness.contract import Contract
-from harness.domain import ClassIndex, MultiLabelIndex
+from harness.domain import ClassIndex, Length, MultiLabelIndex
 from harness.ulp import Array, Precision, round_to
 
 Fails = Callable[[Batch], npt.NDArray[np.bool_]]
@@ -69,6 +69,8 @@ def _shrunk_dimensions(contract: Contract, batch: Batch) -> list[Batch]:
         first = holders[0]
         axis = first.dims.index(dim) + (not first.shared)
         size = batch.args[first.name].shape[axis]
+        if any(batch.args[a.name].shape[a.dims.index(dim) + (not a.shared)] != size for a in holders):
+            continue  # an arrangement has cut the dimension to what the parameters say
         keeps: list[slice | list[int]] = [slice(0, n) for n in {1, 2, size // 2, size - 1} if 0 < n < size]
         keeps += [[j for j in range(size) if j != i] for i in range(size)] if 2 < size <= 64 else []
         for keep in keeps:
@@ -80,10 +82,14 @@ def _shrunk_dimensions(contract: Contract, batch: Batch) -> list[Batch]:
             for a in contract.args:
                 if a.name in args and isinstance(a.kind, (ClassIndex, MultiLabelIndex)) and a.kind.classes == dim:
                     t = args[a.name]
-                    if np.any((t >= 0) & ~np.isin(t, kept)):
+                    avoided = a.kind.avoid if isinstance(a.kind, ClassIndex) else None
+                    blank = None if avoided is None else batch.parameters.get(avoided, 0)
+                    if np.any((t >= 0) & ~np.isin(t, kept)) or (blank is not None and kept[: blank + 1].tolist()[-1:] != [blank]):
                         valid = False
                     else:
                         args[a.name] = np.where(t >= 0, np.searchsorted(kept, t), t)
+                elif a.name in args and isinstance(a.kind, Length) and a.kind.of == dim:
+                    args[a.name] = np.minimum(args[a.name], len(kept))
             if valid:
                 results.append(replace(batch, args=args))
     return results

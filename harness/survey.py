@@ -13,13 +13,13 @@ from hypothesis import HealthCheck, Phase, given, settings
 from harness import findings as text
 from harness import records
 from harness.binding import Subject
-from harness.bounds import ABSOLUTE_ONLY, GRADES, GRADIENT_CONSTANT, RANGES, VALUE_CONSTANT, VANISHED, kind_of, severity
+from harness.bounds import ABSOLUTE_ONLY, GRADES, RANGES, VANISHED, kind_of, severity
 from harness.cases import Batch
 from harness.deviations import Departure
 from harness.effort import Effort
 from harness.evaluate import Observation, Raised, observe_rows
 from harness.generate import Plan, choices, expand, plans, sweep
-from harness.judge import Judged, bounds_at, judge, terms_of
+from harness.judge import Judged, Limits, judge, judge_within
 from harness.minimise import minimise, row_complexity
 from harness.ulp import Array, Precision, from_ordinal, to_hex, to_ordinal
 from reference.truth import Output
@@ -86,6 +86,12 @@ def _scale(truth: Output) -> Array:
     return np.where(np.isfinite(scale), scale, np.abs(truth.exact))
 
 
+def _mixed(limits: Limits, j: Judged, rows: npt.NDArray[np.intp]) -> Array:
+    """The mixed-stable bounds of some rows, entry by entry; of all rows of a shared tensor."""
+    mixed = limits.at(j.name, rows).mixed
+    return np.broadcast_to(mixed, j.error.shape)[rows] if limits.whole(j.name) else mixed
+
+
 class _Survey:
     """Accumulates blocks; the only mutable object of a measurement."""
 
@@ -119,16 +125,17 @@ class _Survey:
             for n, a in seen.outputs().items()
             if n not in truth.outputs() or a.shape == truth.outputs()[n].exact.shape
         }
-        judged = judge(self.contract, batch, truth, got, self.departures)
+        limits = Limits(self.contract, batch, truth)
+        judged = judge_within(limits, got, self.departures)
         if self.baseline is not None:
-            judged = self._set_apart(batch, judged, observe_rows(self.baseline, batch))
+            judged = self._set_apart(limits, judged, observe_rows(self.baseline, batch))
         self.cases += rows
         swept = batch.origin == "sweep"
         self.swept += rows if swept else 0
         for j in judged:
             self._collect(batch, j)
             if swept:
-                self._roll_up(batch, j)
+                self._roll_up(limits, j)
 
     def _note_conduct(self, batch: Batch, seen: Observation, rows: int) -> None:
         def once(kind: str, message: str) -> None:
@@ -153,12 +160,11 @@ class _Survey:
         if seen.raised is not None and self.cases:
             once("raised", f"raised where other inputs did not: {seen.raised}")
 
-    def _set_apart(self, batch: Batch, judged: list[Judged], other: Observation) -> list[Judged]:
+    def _set_apart(self, limits: Limits, judged: list[Judged], other: Observation) -> list[Judged]:
         """Mark what the baseline gets wrong at least as badly on the same case."""
         if other.raised is not None:
             return judged
-        truth = batch.truth(self.contract)
-        found = {j.name: j for j in judge(self.contract, batch, truth, other.outputs(), self.contract.deviations)}
+        found = {j.name: j for j in judge_within(limits, other.outputs(), self.contract.deviations)}
         result = []
         for j in judged:
             b = found.get(j.name)
@@ -200,7 +206,8 @@ class _Survey:
     def _is_shared(self, batch: Batch, output: str) -> bool:
         return output != "value" and self.contract.arg(output).shared
 
-    def _roll_up(self, batch: Batch, j: Judged) -> None:
+    def _roll_up(self, limits: Limits, j: Judged) -> None:
+        batch = limits.batch
         tally = self.tallies.setdefault(j.name, Tally(output=j.name))
         free = j.excuse == 0
         tally.entries += j.grade.size
@@ -223,7 +230,7 @@ class _Survey:
         bad = np.where(j.grade >= ABSOLUTE_ONLY, ulps, -1.0)
         peaks = [(e, e.max() > seen) for e, seen in ((ulps, tally.worst_ulp), (bad, tally.worst_bad))]
         if rows := {int(np.unravel_index(int(np.argmax(e)), e.shape)[0]) for e, new in peaks if new}:
-            self._weigh(j, tally, ulps, np.array(sorted(rows)), self._mixed(batch, j, np.array(sorted(rows))))
+            self._weigh(j, tally, ulps, np.array(sorted(rows)), _mixed(limits, j, np.array(sorted(rows))))
         tally.worst_bad = max(tally.worst_bad, float(bad.max()))
         if ulps.max() > tally.worst_ulp:
             at = np.unravel_index(int(np.argmax(ulps)), ulps.shape)
@@ -231,15 +238,7 @@ class _Survey:
             row = batch if self._is_shared(batch, j.name) else batch.take(self.contract, np.array([at[0]]))
             tally.worst = (row, float(j.got[at]), float(j.truth.exact[at]))
         if not self._is_shared(batch, j.name):
-            self._draw(batch, j, tally, ulps)
-
-    def _mixed(self, batch: Batch, j: Judged, rows: npt.NDArray[np.intp]) -> Array:
-        """The mixed-stable bounds of some rows, entry by entry; of all rows of a shared tensor."""
-        shared = self._is_shared(batch, j.name)
-        constant = VALUE_CONSTANT if j.name == "value" else GRADIENT_CONSTANT
-        truth, terms = batch.truth(self.contract), terms_of(self.contract, batch)
-        limits = bounds_at(self.contract, batch, truth, j.name, rows, constant, terms, shared=shared).mixed
-        return limits if not shared else np.broadcast_to(limits, j.error.shape)[rows]
+            self._draw(limits, j, tally, ulps)
 
     @staticmethod
     def _weigh(j: Judged, tally: Tally, ulps: Array, rows: npt.NDArray[np.intp], mixed: Array) -> None:
@@ -248,8 +247,9 @@ class _Survey:
             ratio = np.where(ulps[rows] > 0, j.error[rows] / mixed, 0.0)
         tally.worst_ratio = max(tally.worst_ratio, float(ratio.max()))
 
-    def _draw(self, batch: Batch, j: Judged, tally: Tally, ulps: Array) -> None:
+    def _draw(self, limits: Limits, j: Judged, tally: Tally, ulps: Array) -> None:
         """Max envelope over the first argument, by ordinal."""
+        batch = limits.batch
         rows = len(j.grade)
         first = batch.args[self.contract.args[0].name]
         x = (
@@ -273,7 +273,7 @@ class _Survey:
         winners = np.flatnonzero((error >= peak[bins]) & better[bins])
         if len(winners):
             _, unique = np.unique(bins[winners], return_index=True)
-            self._draw_bound(batch, j, tally, ulps, winners[unique], bins)
+            self._draw_bound(limits, j, tally, ulps, winners[unique], bins)
 
     def _draw_rails(self, j: Judged, tally: Tally, bins: npt.NDArray[np.int64]) -> None:
         """Range findings by what was got: every kind that a bin holds, the explained ones apart."""
@@ -287,7 +287,7 @@ class _Survey:
 
     def _draw_bound(
         self,
-        batch: Batch,
+        limits: Limits,
         j: Judged,
         tally: Tally,
         ulps: Array,
@@ -295,12 +295,12 @@ class _Survey:
         bins: npt.NDArray[np.int64],
     ) -> None:
         """The bound of the very entry that has the largest error of its bin."""
-        mixed = self._mixed(batch, j, rows)
+        mixed = _mixed(limits, j, rows)
         self._weigh(j, tally, ulps, rows, mixed)
         with np.errstate(all="ignore"):
-            limits = (mixed / text.ulp_of(self.precision, _scale(j.truth)[rows])).reshape(len(rows), -1)
+            in_ulp = (mixed / text.ulp_of(self.precision, _scale(j.truth)[rows])).reshape(len(rows), -1)
         worst = np.argmax(ulps[rows].reshape(len(rows), -1), axis=1)
-        tally.curve_bound[bins[rows]] = np.nan_to_num(limits[np.arange(len(rows)), worst], posinf=1e30)
+        tally.curve_bound[bins[rows]] = np.nan_to_num(in_ulp[np.arange(len(rows)), worst], posinf=1e30)
 
     # -- results -------------------------------------------------------------------------------------------------------
 
@@ -350,30 +350,10 @@ class _Survey:
         match = self._matching(small, output, kind, group.severity)
         flat = match if match.any() else (j.bad.reshape(len(j.bad), -1))
         row, entry = (int(v) for v in np.argwhere(flat)[0]) if flat.any() else (0, 0)
-        constant = VALUE_CONSTANT if output == "value" else GRADIENT_CONSTANT
-        shared = self._is_shared(small, output)
-        index = np.arange(len(j.grade)) if shared else np.array([row])
-        limits = bounds_at(
-            self.contract,
-            small,
-            small.truth(self.contract),
-            output,
-            index,
-            constant,
-            terms_of(self.contract, small),
-            shared=shared,
-        )
-        allowed = np.broadcast_to(limits.mixed, j.grade[index].shape)
-        return text.of_entry(
-            self.subject,
-            small,
-            j,
-            row,
-            entry,
-            float(allowed.reshape(len(allowed), -1)[row if shared else 0, entry]),
-            group.count,
-            total,
-        )
+        limits = Limits(self.contract, small, small.truth(self.contract)).at(output, np.array([row]))
+        allowed = np.broadcast_to(limits.mixed, (len(limits.mixed), *j.grade.shape[1:]))
+        at = float(allowed.reshape(len(allowed), -1)[min(row, len(allowed) - 1), entry])
+        return text.of_entry(self.subject, small, j, row, entry, at, group.count, total)
 
     def measurement(self, device: str) -> Measurement:
         excused = {t.output: frozenset(t.excused) for t in self.tallies.values()}

@@ -23,35 +23,38 @@ def binary_cross_entropy_with_logits(
     p = np.ones_like(input) if pos_weight is None else pos_weight
     x, y = input, target
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        up, down = softplus(x), softplus(-x)
-        negative, positive = product(1.0 - y, up), product(p, product(y, down))
-        falling, rising = product(p, product(y, sigmoid(-x))), product(1.0 - y, sigmoid(x))
-        label_slope = np.where((p < 1.0) & (x < 0.0), p * down - up, product(p - 1.0, down) - x)
+        up, down, wp = softplus(x), softplus(-x), w * p
+        # The weights come first: no sum of unweighted terms that could overflow.
+        negative, positive = product(product(1.0 - y, up), w), product(product(y, down), wp)
+        falling, rising = product(product(y, sigmoid(-x)), wp), product(product(1.0 - y, sigmoid(x)), w)
+        apart = product(wp, down) - product(w, up)
+        label_slope = np.where((p < 1.0) & (x < 0.0), apart, product(p - 1.0, w * down) - product(w, x))
         at_saturation = w * (np.abs(1.0 - y) + np.maximum(p, 1.0) * np.abs(y))
         underflow = np.minimum(1.0 + w * (1.0 + p), FINITE)
         # As torch writes it: (1 - y) x + (1 + (p - 1) y) softplus(-x), then the weight; p softplus(-x) - softplus(x).
-        largest = np.maximum(np.abs(1.0 + (p - 1.0) * y) * down, np.maximum(np.abs((1.0 - y) * x), negative + positive))
+        plain = product(1.0 - y, up) + product(p, product(y, down))
+        largest = np.maximum(np.abs(1.0 + (p - 1.0) * y) * down, np.maximum(np.abs((1.0 - y) * x), plain))
         of_value = None if weight is None and pos_weight is None else (largest, largest)
-        largest = np.maximum(p * down, np.abs(label_slope))
+        largest = np.maximum(p * down, up)
         of_label = None if weight is None and pos_weight is None else (largest, largest)
         return Truth(
             value=output(
-                w * (negative + positive),
-                reference=w * (np.abs(negative) + np.abs(positive)),
+                negative + positive,
+                reference=np.abs(negative) + np.abs(positive),
                 absolute=at_saturation * (1.0 + np.abs(x)),
                 underflow=underflow,
                 partial=of_value,
             ),
             gradients={
                 "input": output(
-                    w * (rising - falling),
-                    reference=w * (np.abs(rising) + np.abs(falling)),
+                    rising - falling,
+                    reference=np.abs(rising) + np.abs(falling),
                     absolute=at_saturation,
                     underflow=underflow,
                 ),
                 "target": output(
-                    w * label_slope,
-                    reference=w * (p * down + up),
+                    label_slope,
+                    reference=product(wp, down) + product(w, up),
                     absolute=w * (1.0 + p) * (1.0 + np.abs(x)),
                     underflow=underflow,
                     partial=of_label,

@@ -45,7 +45,7 @@ def times_gap(coefficient: Array, input: Array, gap: Array) -> Array:
 def _largest_partial(
     log_p: Array, a: Array, target: Array | Indices, weight: Array | None, label_smoothing: float
 ) -> Array:
-    """The largest of -log p_c, of its product with the weight, and of their sums, before targets and smoothing shrink it.
+    """The largest of -log p_c, its product with the weight, and their sum, before targets and smoothing shrink it.
 
     ``log_p`` is -log p_c, 0 for the classes that are masked.
     """
@@ -92,7 +92,7 @@ def cross_entropy(
             partial = (np.zeros_like(largest), largest)
         products = total
         if np.ndim(target) == 2 and weight is not None:
-            # A probability of the target may carry its product with log p below the range before the weight comes to it.
+            # The product of log p with a probability may leave the range before the weight comes to it.
             products = total + np.abs(weight).sum()
         of_value = output(
             value,

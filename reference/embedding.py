@@ -75,11 +75,12 @@ def _select(choice: Mask, a: Output, b: Output) -> Output:
 def _hull(gap: Output, a: Output, b: Output) -> Output:
     """``a``, which the sign of the gap decides for, at ties with everything between ``a`` and ``b`` admissible.
 
-    A rounding or an underflow that is larger than the gap takes the wrong branch: their share of it times abs(a - b).
+    A rounding or an underflow that is larger than the gap takes the wrong branch, to within the error of that branch:
+    the scales are their share of the gap times the difference.
     """
     tie, size = _tie(gap)[:, None], np.abs(gap.exact)[:, None]
     (a_low, a_high), (b_low, b_high) = _ends(a), _ends(b)
-    jump = np.abs(a.exact - b.exact)
+    jump = np.abs(a.exact - b.exact) + np.fmin(b.reference, b.absolute)
     wrong = _weighed(jump, np.fmin((gap.reference + gap.accumulation)[:, None] / size, 1.0 / U))
     lost = _weighed(jump, np.fmin(np.broadcast_to(gap.underflow, gap.exact.shape)[:, None] / size, LARGEST))
     return replace(
@@ -502,7 +503,7 @@ def _triplet(
         choice = ~(closer.exact >= 0.0)
         gap = _select(choice, _apart(near, other), gap)
         for name, plain in gradients.items():
-            chosen, dropped = _select(choice[:, None], swapped[name], plain), _select(choice[:, None], plain, swapped[name])
+            chosen, dropped = (_select(c[:, None], swapped[name], plain) for c in (choice, ~choice))
             gradients[name] = _hull(closer, chosen, dropped)
     measures = [near, far, other] if swap else [near, far]
     sizes = [np.ldexp(m.value.exact, m.power + shift) for m in measures]

@@ -60,13 +60,19 @@ def _margin_loss(input: Array, target: Indices, kept: Mask, coefficient: Array, 
         high: Array = per_pair.sum(axis=1)
         return high, low
 
+    def largest_of_classes(per_pair: Array) -> Array:
+        """The largest quantity of the pairs that a class is part of."""
+        largest: Array = per_pair.max(axis=1, initial=0.0)
+        np.maximum.at(largest, (np.broadcast_to(rows, y.shape), y), per_pair.max(axis=2, initial=0.0))
+        return largest
+
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         excess = np.where(pairs, np.maximum(h, 0.0), 0.0)
         gap = np.where(pairs & (h >= -REACH * np.abs(d)), np.abs(d), 0.0)
         size = abs(margin) + np.where(np.isfinite(input), np.abs(input), 0.0).max(axis=-1)
         count = pairs.sum(axis=(1, 2)) * coefficient
         saturated = coefficient[:, None] * np.add(*over_classes(np.where(pairs, 1.0, 0.0)))
-        interval = None
+        interval = part = None
         if p == 1:
             terms = product(c, excess) * unit
             scale = product(c, excess + gap) * unit
@@ -87,8 +93,12 @@ def _margin_loss(input: Array, target: Indices, kept: Mask, coefficient: Array, 
             slope = up - down
             slope_scale = np.add(*over_classes(2.0 * product(c, excess + gap) * unit))
             saturated = 2.0 * saturated * size[:, None]
+            # Without its weight: the hinge itself, then twice the hinge over C.
+            steepest = largest_of_classes(max(1.0, 2.0 / input.shape[1]) * excess * unit)
+            part = (np.zeros_like(steepest), steepest)
         value = terms.sum(axis=(1, 2))
-        largest = power.max(axis=(1, 2), initial=0.0)
+        # As it is written: powers of hinges, then their weighted sum, then that over C.
+        largest = np.maximum(power.max(axis=(1, 2), initial=0.0), value * input.shape[1])
         return Truth(
             value=output(
                 value,
@@ -96,7 +106,7 @@ def _margin_loss(input: Array, target: Indices, kept: Mask, coefficient: Array, 
                 accumulation=value,
                 underflow=1.0 + count,
                 absolute=count * size**p,
-                partial=(largest, np.maximum(np.maximum(largest, power.sum(axis=(1, 2))), value * input.shape[1])),
+                partial=(np.zeros_like(largest), largest),
             ),
             gradients={
                 "input": output(
@@ -106,6 +116,7 @@ def _margin_loss(input: Array, target: Indices, kept: Mask, coefficient: Array, 
                     underflow=1.0 + count[:, None],
                     absolute=saturated,
                     interval=interval,
+                    partial=part,
                 )
             },
         )
@@ -160,7 +171,7 @@ def multilabel_soft_margin_loss(input: Array, target: Array, *, weight: Array | 
                 accumulation=scale,
                 underflow=1.0 + w.sum(axis=1),
                 absolute=(saturated * (1.0 + finite)).sum(axis=1),
-                partial=(scale, scale * classes),
+                partial=(np.zeros_like(scale), scale * classes),  # the sum over classes, divided last
             ),
             gradients={
                 "input": output(

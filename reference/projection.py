@@ -66,8 +66,8 @@ CRUDE = 64.0
 def _reachable(probability: Array, gap: Array, error: Array) -> Array:
     """Probabilities as condition numbers, at logits too crude to tell the largest from the next as chords.
 
-    exp(d - gap) - exp(-gap) is convex in d, so up to d = gap below d (1 - exp(-gap)) / gap: first order in the error, but
-    true beyond the reach of the derivative exp(-gap).
+    exp(d - gap) - exp(-gap) is convex in d, so up to d = gap it is below d (1 - exp(-gap)) / gap: of first order, but true
+    beyond the reach of the derivative exp(-gap).
     """
     top = np.argmin(np.where(np.isnan(gap), np.inf, gap), axis=1)[:, None]
     both = error + np.take_along_axis(error, top, axis=1)
@@ -245,7 +245,8 @@ def _plus(base: Output, rows: Indices, part: Output) -> Output:
         result[rows] += theirs
         return result
 
-    assert base.partial is not None and part.partial is not None
+    assert base.partial is not None
+    assert part.partial is not None
     high = np.array(base.partial[1])
     high[rows] = np.fmax(high[rows], part.partial[1])
     return Output(

@@ -55,6 +55,17 @@ def class_weighted_mean(arguments: Arguments, shape: tuple[int, ...]) -> Array:
         return np.full(n, np.float64(1.0) / denominator)
 
 
+def target_length_mean(arguments: Arguments, shape: tuple[int, ...]) -> Array:
+    """``mean`` over the batch of the losses divided by their target lengths; an empty target counts as one of length 1.
+
+    Source: torch.nn.CTCLoss; the length of 1 is that of torch.nn.functional.ctc_loss, its documentation divides by 0.
+    """
+    lengths = np.maximum(np.broadcast_to(arguments["target_lengths"], shape), 1).astype(np.float64)
+    with np.errstate(divide="ignore"):
+        mean_of_rows: Array = np.float64(1.0) / (np.ravel(lengths) * np.float64(int(np.prod(shape))))
+    return mean_of_rows
+
+
 def reduce(truth: Truth, coefficients: Array, shared: Container[str] = ()) -> Truth:
     """The reduced loss, value of shape (1,), gradients of the shapes they had; scales add up with the coefficients.
 

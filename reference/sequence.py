@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from reference.numerics import product
+from reference.numerics import product, softmax
 from reference.truth import Array, Output, Truth, output
 
 Indices = npt.NDArray[np.int64]
@@ -219,3 +219,45 @@ def ctc_loss_raw_gradient(
             absolute=1.0 + np.maximum(1.0, probability),
             underflow=1.0 + gradient.underflow,
         )
+
+
+def ctc_loss_of_logits(
+    logits: Array,
+    targets: Indices,
+    input_lengths: Indices,
+    target_lengths: Indices,
+    *,
+    blank: int = 0,
+    zero_infinity: bool = False,
+) -> Truth:
+    """ctc_loss of log_softmax(logits), whose gradient p - gamma is :func:`ctc_loss_raw_gradient`.
+
+    A log-probability errs by its own rounding and by that of the sum of exponentials, spread over the gaps; every step
+    of an alignment collects one. Source: torch.nn.CTCLoss with torch.nn.functional.log_softmax.
+    """
+    given = (targets, input_lengths, target_lengths)
+    with np.errstate(all="ignore"):
+        s = softmax(logits)
+        log_probs = 0.0 - (s.gap + s.log_sum[..., None])
+        truth = ctc_loss(log_probs, *given, blank=blank, zero_infinity=zero_infinity)
+        raw = ctc_loss_raw_gradient(log_probs, *given, blank=blank, zero_infinity=zero_infinity)
+        inside = np.arange(logits.shape[1]) < input_lengths[:, None]
+        error = np.where(inside, s.spread + s.log_sum, 0.0).sum(axis=1)
+        error = np.where(np.isfinite(truth.value.exact), np.nan_to_num(error), 0.0)
+        growth = np.where(inside[..., None], s.probability * (1.0 + np.nan_to_num(s.gap, posinf=0.0) + s.spread[..., None]), 0.0)
+        gamma = np.abs(raw.exact - np.where(inside[..., None], s.probability, 0.0))
+        value = output(
+            truth.value.exact,
+            reference=truth.value.reference + error,
+            accumulation=truth.value.accumulation + error,
+            absolute=truth.value.absolute + error,
+            underflow=truth.value.underflow,
+        )
+        gradient = output(
+            raw.exact,
+            reference=raw.reference + np.nan_to_num(growth) + np.nan_to_num(gamma) * error[:, None, None],
+            accumulation=raw.accumulation + np.nan_to_num(growth),
+            absolute=2.0,
+            underflow=raw.underflow,
+        )
+    return Truth(value=value, gradients={"logits": gradient})

@@ -11,10 +11,14 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from harness.records import Line, OutputTally, Survey
-from reports import plot, rollup, text
-from reports.load import Report, Section, blame, brief, load
+from harness.records import Line, Survey
+from reports import plot, rollup, text, wording
+from reports.evidence import blame, brief, spread
+from reports.load import load
+from reports.standing import GLYPHS, VERDICTS, WORDS, standings
+from reports.view import Report, Section
 
+ISSUE = re.compile(r"^https://github\.com/([^/]+/[^/]+)/(?:issues|pull)/(\d+)$")
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -42,31 +46,30 @@ def label(survey: Survey) -> str:
 
 def plates(section: Section) -> list[Plate]:
     """Every curve of a loss, by output."""
-    found: dict[str, list[tuple[Survey, OutputTally]]] = {}
-    for survey in section.surveys:
-        for tally in survey.outputs:
-            if tally.curve is not None and tally.curve.x:
-                found.setdefault(tally.output, []).append((survey, tally))
     result = []
-    for output, pairs in found.items():
+    for output, measured in section.outputs.items():
+        pairs = [(survey, tally) for survey, tally in measured if tally.curve is not None and tally.curve.error]
+        if not pairs:
+            continue
         top = plot.ceiling(tally.curve for _, tally in pairs if tally.curve)
         figures = []
         for survey, tally in pairs:
-            curve, name = tally.curve, f"{text.output(output)}, {label(survey)}"
+            curve, name = tally.curve, f"{wording.output(output)}, {label(survey)}"
             if curve is None:
                 continue
             title = f"{section.subject}: error of the {name} over {curve.argument}, in ulp"
             picture = Markup(plot.svg(curve, survey.dtype, title, top))
             figures.append(Figure(name, tally.badge, picture, tuple(plot.caption(curve, survey.dtype))))
-        result.append(Plate(text.output(output), tuple(figures)))
+        result.append(Plate(wording.output(output), tuple(figures)))
     return result
 
 
 def linked(words: str) -> Markup:
-    """Text in which http addresses are links; nothing else becomes markup."""
+    """Text in which http addresses are links, to an issue by its number; nothing else becomes markup."""
     parts = text.URL.split(words)
-    link = Markup('<a href="{0}" rel="noreferrer">{0}</a>')
-    return Markup("").join(link.format(part) if index % 2 else escape(part) for index, part in enumerate(parts))
+    link = Markup('<a href="{0}" rel="noreferrer">{1}</a>')
+    named = (link.format(p, ISSUE.sub(r"\1#\2", p)) if n % 2 else escape(p) for n, p in enumerate(parts))
+    return Markup("").join(named)
 
 
 def breakable(name: str) -> Markup:
@@ -114,13 +117,28 @@ def environment() -> Environment:
         "inputs": text.inputs,
         "allowance": text.allowance,
         "breakable": breakable,
-        "excuses": text.excuses,
-        "figure": text.figure,
+        "excuses": wording.excuses,
+        "error": text.error,
         "linked": linked,
-        "output_name": text.output,
+        "output_name": wording.output,
     }
     made.globals |= {
         "GLYPHS": text.GLYPHS,
+        "STANDING": {word: (GLYPHS[word], WORDS[word], VERDICTS[word]) for word in WORDS},
+        "cell_verdict": wording.cell_verdict,
+        "extent": wording.extent,
+        "finite": text.finite,
+        "gist": wording.gist,
+        "ledger": wording.ledger,
+        "most_excused": wording.most_excused,
+        "outside": text.outside,
+        "remark": wording.remark,
+        "share": text.share,
+        "spread": spread,
+        "swept": wording.swept,
+        "standings": standings,
+        "trial_id": wording.trial_id,
+        "twin_line": wording.twin_line,
         "fails": rollup.fails,
         "blame": blame,
         "brief": brief,
@@ -128,7 +146,7 @@ def environment() -> Environment:
         "cell_order": cell_order,
         "label": label,
         "plates": plates,
-        "place": text.place,
+        "place": wording.place,
         "plural": text.plural,
         "reproduction": text.reproduction,
         "shares": shares,

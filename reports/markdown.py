@@ -8,8 +8,11 @@ from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
 from harness.records import Line
-from reports import rollup, text
-from reports.load import Cell, Report, blame, brief, load
+from reports import rollup, text, wording
+from reports.evidence import blame, brief, spread
+from reports.load import load
+from reports.standing import GLYPHS, WORDS, standings
+from reports.view import Cell, Report, Section
 
 SAFE = ":/?#@!$&'()*+,;=%~"
 """What an address may hold as it is; a bar would end the table's cell."""
@@ -45,30 +48,40 @@ def badge(word: str) -> str:
 def measured(accuracy: rollup.Accuracy | None) -> str:
     if accuracy is None:
         return text.ABSENT
-    return f"{accuracy.grade} {text.most(accuracy)}" if accuracy.grade else "all excused"
+    beside = text.outside(accuracy)
+    said = f"{text.finite(accuracy)} {text.most(accuracy)}" if accuracy.finite else text.finite(accuracy)
+    return f"{said}, beside it {beside}" if beside else said
 
 
 def _cell(cell: Cell | None) -> str:
     if cell is None:
         return "not run"
-    parts = [badge(cell.tally.worst)] if cell.tally.worst else []
+    verdict, words = wording.cell_verdict(cell)
+    parts = [f"{text.GLYPHS.get(verdict, '?')} {words}"] if verdict else []
+    if verdict not in ("fault", "deviation") and (listed := wording.ledger(cell)):
+        parts.append(listed)
     if cell.value or cell.gradient:
         parts += [f"value {measured(cell.value)}", f"grad {measured(cell.gradient)}"]
     return "<br>".join(parts)
 
 
+def _loss(section: Section) -> str:
+    return "<br>".join(plain(words) for words in (section.subject, *map(wording.twin_line, section.twins)))
+
+
 def _failures(report: Report) -> list[str]:
     rows, codes = [], []
     for section in report.sections:
-        unexplained, groups = blame(section, strict=report.strict)
+        unexplained, groups = blame(section.every_trial, strict=report.strict)
         name = plain(section.subject)
         for first, *others in unexplained:
             more = f" and {text.plural(len(others), 'more trial')}" if others else ""
-            rows.append([badge(first.verdict), name, plain(text.place(first) + more), plain(brief(first.reason))])
+            rows.append([badge(first.verdict), name, plain(wording.place(first) + more), plain(brief(first.reason))])
         for group in groups:
-            what = " · ".join(filter(None, [group.kind, text.output(group.output), *group.columns]))
-            finding = group.seen[0][1]
-            rows.append([badge(group.severity), name, plain(what), plain(finding.message)])
+            what = " · ".join(filter(None, [group.kind, wording.output(group.output)]))
+            trial, finding = group.seen[0]
+            where = f"{what}, {wording.extent(group.widest)}, {spread(group.columns, section.cells)}"
+            rows.append([badge(group.severity), name, plain(where), plain(wording.gist(finding, trial.subject))])
             codes.append((f"{section.subject}: {what}", text.reproduction(finding)))
     if not rows:
         return []
@@ -84,7 +97,7 @@ def _faults(report: Report) -> list[str]:
     rows = []
     for item in report.known("fault"):
         places = plain(", ".join(column.label for column in item.columns))
-        excused = plain(text.excuses(item)) or text.ABSENT
+        excused = plain(wording.excuses(item)) or text.ABSENT
         entry = item.entry
         words = [item.subject, entry.name, entry.region, entry.seen]
         described = [plain(word) or text.ABSENT for word in words]
@@ -99,11 +112,14 @@ def render(lines: Iterable[Line]) -> str:
     parts = [f"**{plain(text.sentence(report))}**", ""]
     if words := text.strict_sentence(report):
         parts += [plain(words), ""]
-    parts += [plain(", ".join(f"{name} {words}" for name, words in text.circumstances(report.run))), ""]
+    for word, standing in standings(report):
+        said = (f"{one.section.subject} ({one.why})" if one.why else one.section.subject for one in standing)
+        parts += [f"- {GLYPHS[word]} **{WORDS[word]}:** {plain(', '.join(said))}"]
+    parts += ["", plain(", ".join(f"{name} {words}" for name, words in text.circumstances(report.run))), ""]
     parts += [*_failures(report), *_faults(report)]
     if report.sections:
         rows = [
-            [plain(section.subject), *(_cell(section.cells.get(column)) for column in report.columns)]
+            [_loss(section), *(_cell(section.cells.get(column)) for column in report.columns)]
             for section in report.sections
         ]
         parts += ["## Matrix", "", *table(["loss", *(plain(c.label) for c in report.columns)], rows)]

@@ -1,4 +1,4 @@
-"""Error plot of one curve as inline SVG: max envelope by ordinal, admissible zone, rails for inf, nan and zero."""
+"""Error plot of one curve as inline SVG: max envelope by ordinal, admissible zone, rails for what has no error."""
 
 from __future__ import annotations
 
@@ -16,7 +16,12 @@ LEFT, RIGHT, BOTTOM = 84, 948, 312
 RAIL, TOP, GAP = 22, 14, 12
 FLOOR = 0.1
 """Errors below a tenth of an ulp, 0 included, lie on the floor."""
-RAILS = ("inf", "nan", "zero")
+RAILS = {
+    "inf": "where the truth is another number",
+    "nan": "where the truth is a number",
+    "zero": "where the truth is not",
+    "finite": "where the truth is inf or nan",
+}
 _POWERS = (0, *(sign * k for step in (100, 10, 5, 2, 1) for k in range(step, 309, step) for sign in (-1, 1)))
 ROUND = tuple(dict.fromkeys([0.0, *(sign * float(f"1e{power}") for power in _POWERS for sign in (1.0, -1.0))]))
 """Numbers to label an axis with, the most telling first."""
@@ -44,27 +49,33 @@ class Bin:
     end: int
     error: float | None
     bound: float | None
-    rail: str
+    rail: frozenset[str]
+    excused_rail: frozenset[str]
     excused: bool
 
     @property
     def broken(self) -> bool:
-        """Above what the bound admits, and nothing excuses it."""
-        return not self.excused and self.error is not None and self.bound is not None and self.error > self.bound
+        """Above what the bound admits; what something excuses is in no curve."""
+        return self.error is not None and self.bound is not None and self.error > self.bound
 
 
 def bins(curve: Curve, dtype: str) -> list[Bin]:
-    """Bins from left to right; a bin ends where the next begins, and the last is as wide as the one before it."""
-    rows = zip(curve.x, curve.error, curve.bound, curve.rail, curve.excused, strict=True)
-    known = [(value, row) for row in rows if (value := text.parse(row[0])) is not None and not math.isnan(value)]
-    known.sort(key=lambda pair: pair[0])
-    starts = [ordinal(value, dtype) for value, _ in known]
-    width = max(starts[-1] - starts[-2], 1) if len(starts) > 1 else 1
-    ends = [*starts[1:], starts[-1] + width] if starts else []
-    return [
-        Bin(value, start, end, row[1], row[2], row[3], row[4])
-        for (value, row), start, end in zip(known, starts, ends, strict=True)
+    """Bins from left to right, from the first to the last that holds something.
+
+    Raises ValueError where there is not one edge more than bins.
+    """
+    values = [float.fromhex(edge) for edge in curve.x]
+    places = [ordinal(value, dtype) for value in values]
+    rows = zip(curve.error, curve.bound, curve.rail, curve.excused_rail, curve.excused, strict=True)
+    edges = zip(values[:-1], places[:-1], places[1:], strict=True)
+    cells = [
+        Bin(value, start, end, error, bound, frozenset(rail.split()), frozenset(known.split()), excused)
+        for (value, start, end), (error, bound, rail, known, excused) in zip(edges, rows, strict=True)
     ]
+    used = [
+        n for n, cell in enumerate(cells) if cell.error is not None or cell.rail or cell.excused_rail or cell.excused
+    ]
+    return cells[used[0] : used[-1] + 1] if used else []
 
 
 def ceiling(curves: Iterable[Curve]) -> float:
@@ -156,12 +167,15 @@ def _axes(frame: Frame, dtype: str) -> list[str]:
 
 
 def svg(curve: Curve, dtype: str, title: str, top: float | None = None) -> str:
-    """The plot as one ``<svg>``; colours come from the page's style sheet, by class."""
+    """The plot as one ``<svg>``; colours come from the page's style sheet, by class.
+
+    Empty where there is nothing to see: no error and nothing beside it.
+    """
     cells = bins(curve, dtype)
     title = html.escape(title)
-    if not cells:
+    if not any(cell.error or cell.rail or cell.excused_rail for cell in cells):
         return ""
-    rails = [rail for rail in RAILS if any(cell.rail == rail for cell in cells)]
+    rails = [rail for rail in RAILS if any(rail in cell.rail | cell.excused_rail for cell in cells)]
     head = TOP + RAIL * len(rails) + (GAP if rails else 0)
     frame = Frame(cells[0].start, cells[-1].end, top or ceiling([curve]), head)
     parts = [f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}">']
@@ -179,30 +193,35 @@ def svg(curve: Curve, dtype: str, title: str, top: float | None = None) -> str:
         y = TOP + RAIL * row + RAIL // 2
         parts.append(f'<text x="{LEFT - 10}" y="{y + 7}" text-anchor="end">{rail}</text>')
         for loud, name in ((False, "rail"), (True, "rail loud")):
-            spans = _spans(cell for cell in cells if cell.rail == rail and cell.excused != loud)
+            spans = _spans(cell for cell in cells if rail in (cell.rail if loud else cell.excused_rail))
             marks = "".join(f"M{frame.x(a)} {y}h{max(frame.x(b) - frame.x(a), 3)}" for a, b in spans)
             parts.append(f'<path class="{name}" d="{marks}"/>' if marks else "")
     return "".join([*parts, "</svg>"])
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}".replace("e+", "e")
 
 
 def caption(curve: Curve, dtype: str) -> list[str]:
     """What the plot found, in sentences: where the error peaks, where it breaks the bound, which rails are touched."""
     cells = bins(curve, dtype)
     said = []
-    free = [cell for cell in cells if not cell.excused and cell.error is not None]
-    if free:
-        peak = max(free, key=lambda cell: cell.error or 0.0)
-        said.append(f"Peak {text.ulp(peak.error)} in the bin that starts at {curve.argument} = {peak.value:.4g}.")
+    measured = [cell for cell in cells if cell.error is not None]
+    if measured:
+        peak = max(measured, key=lambda cell: cell.error or 0.0)
+        where = f"in the bin that starts at {curve.argument} = {_short(peak.value)}"
+        said.append(f"Peak {text.ulp(peak.error)} {where}." if peak.error else "No error at any point.")
     if broken := sum(cell.broken for cell in cells):
-        said.append(f"Above the bound, not excused: {text.plural(broken, 'bin')} of {len(cells)}.")
-    for rail in RAILS:
-        hit = [cell for cell in cells if cell.rail == rail]
-        if hit:
-            loud = sum(not cell.excused for cell in hit)
-            note = f"{loud} not excused" if loud else "all excused"
-            where = f"from {hit[0].value:.4g} to {hit[-1].value:.4g}" if len(hit) > 1 else f"at {hit[0].value:.4g}"
-            count = text.plural(len(hit), "bin")
-            said.append(f"Got {rail} where the truth is finite and not zero: {count} {where}, {note}.")
+        said.append(f"Above the bound: {text.plural(broken, 'bin')} of {len(cells)}.")
+    for rail, where in RAILS.items():
+        loud = [cell for cell in cells if rail in cell.rail]
+        if loud:
+            first, last = _short(loud[0].value), _short(loud[-1].value)
+            ends = f"from {first} to {last}" if len(loud) > 1 else f"at {first}"
+            said.append(f"Got {rail} {where}: {text.plural(len(loud), 'bin')} {ends}.")
+    known = [rail for rail in RAILS if any(rail in cell.excused_rail for cell in cells)]
     if covered := sum(cell.excused for cell in cells):
-        said.append(f"Hatched: {text.part(covered, len(cells))} of the bins lie in or touch an excused region.")
+        listed = f": {', '.join(known)}" if known else ""
+        said.append(f"Hatched: {text.part(covered, len(cells))} of the bins hold something excused{listed}.")
     return said

@@ -119,11 +119,15 @@ class Accuracy:
 
     @property
     def finite(self) -> str:
-        """The worst grade of what has a number, so that inf and nan are told beside it; empty where nothing has one."""
+        """The worst grade of the errors that have a number; what has none is told beside it. Empty where none has."""
         lost = sum(self.ranges.get(kind, 0) for kind in NO_NUMBER)
-        if self.grade != "unstable" or not lost or self.grades.get("unstable", 0) > lost:
+        if self.worst_ratio <= 1.0 and lost + self.ranges.get("partial-range", 0):
+            beyond = {"unstable", "absolute-only"}
+        else:
+            beyond = {"unstable"} if 0 < self.grades.get("unstable", 0) <= lost else set()
+        if self.grade not in beyond:
             return self.grade
-        return worst(GRADES, (grade for grade, count in self.grades.items() if count and grade != "unstable"))
+        return worst(GRADES, (grade for grade, count in self.grades.items() if count and grade not in beyond))
 
     def __add__(self, other: Accuracy) -> Accuracy:
         return Accuracy(

@@ -31,12 +31,13 @@ class Standing:
 
 
 def _why_it_breaks(section: Section, strict: bool) -> str:
-    trials = [trial for one in (section, *section.twins) for trial in one.trials]
-    places = sorted({Column.of(t) for t in trials if fails(t.verdict)}, key=lambda column: column.order)
-    unexplained, groups = blame(trials, strict=strict)
+    places = {Column.of(trial) for trial in section.every_trial if fails(trial.verdict)}
+    unexplained, groups = blame(section.every_trial, strict=strict)
     kinds = list(dict.fromkeys([*(group.kind for group in groups), *(found[0].verdict for found in unexplained)]))
     more = f" and {len(kinds) - NAMED} more" if len(kinds) > NAMED else ""
-    return f"{', '.join(kinds[:NAMED])}{more} in {spread(places, section.cells)}"
+    return (
+        f"{', '.join(kinds[:NAMED])}{more} in {spread(sorted(places, key=lambda column: column.order), section.cells)}"
+    )
 
 
 def standing(section: Section, *, strict: bool) -> Standing:

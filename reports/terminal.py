@@ -1,20 +1,22 @@
-"""The terminal: verdict first, then what is wrong, then the grades. Words and glyphs carry it; colour only helps."""
+"""The terminal: the answer first, then what is wrong, then evidence. Words and glyphs carry it; colour only helps."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from harness.records import Line
-from reports import rollup, text
-from reports.load import Cell, Group, Known, Report, Section, blame, brief, load
+from reports import rollup, text, wording
+from reports.evidence import Group, blame, brief, spread
+from reports.load import load
+from reports.standing import GLYPHS, VERDICTS, WORDS, standings
+from reports.view import Cell, Known, Report, Section
 
-ALSO = 4
-"""Further occurrences of a finding that are named; the HTML report has them all."""
+WIDE = 108
+"""Columns from which the matrix has room for the errors."""
 STYLES = {
     "error": "bold magenta",
     "fail": "bold red",
@@ -31,22 +33,41 @@ STYLES = {
 }
 
 
-def badge(word: str, count: int | None = None) -> Text:
-    amount = "" if count is None else f"{count:,} "
-    return Text(f"{text.GLYPHS.get(word, '?')} {amount}{word}", style=STYLES.get(word, "bold red"))
+def badge(word: str, words: str = "") -> Text:
+    return Text(f"{text.GLYPHS.get(word, '?')} {words or word}", style=STYLES.get(word, "bold red"))
 
 
-def say(console: Console, *parts: str | Text, indent: int = 0, style: str = "") -> None:
-    """Print text as it is: a message with brackets is not markup, and code is never re-wrapped."""
+def say(console: Console, *parts: str | Text, indent: int = 0, hang: int = 0, style: str = "") -> None:
+    """Print text as it is, wrapped with a hanging indent; a message with brackets is not markup."""
     line = Text.assemble(*parts, style=style)
-    # Wrapped even on a console that soft-wraps: inside a padding rich would crop there.
-    console.print(Padding(line, (0, 0, 0, indent), expand=False), highlight=False, soft_wrap=False)
+    # Wrapped here: a console that soft-wraps would not, and a padded line would end in blanks.
+    for number, row in enumerate(line.wrap(console, max(console.width - indent - hang, 20))):
+        row.rstrip()
+        blank = " " * (indent + (hang if number else 0))
+        console.print(Text.assemble(blank, row), soft_wrap=True, highlight=False)
 
 
 def code(console: Console, lines: str, indent: int) -> None:
     for line in lines.splitlines():
-        # Not padded and not wrapped: what is copied has to run.
+        # Never wrapped: what is copied has to run.
         console.print(Text(" " * indent + line), soft_wrap=True, highlight=False)
+
+
+def grid(console: Console, rows: Iterable[Sequence[str | Text]], indent: int, head: Sequence[str] = ()) -> None:
+    """A plain table; the last column takes what is left and wraps."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", show_header=bool(head), pad_edge=False)
+    rows = list(rows)
+    for number in range(len(head or (rows[0] if rows else ()))):
+        last = number == len(head or rows[0]) - 1
+        table.add_column(head[number] if head else "", no_wrap=not last, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
+    if rows:
+        with console.capture() as capture:
+            console.print(table, width=console.width - indent, soft_wrap=False, highlight=False)
+        for line in Text.from_ansi(capture.get()).split("\n"):
+            line.rstrip()
+            console.print(Text.assemble(" " * indent, line), soft_wrap=True, highlight=False)
 
 
 def headline(report: Report, console: Console) -> None:
@@ -54,123 +75,130 @@ def headline(report: Report, console: Console) -> None:
     say(console, text.sentence(report), style="bold red" if bad else "bold")
     if words := text.strict_sentence(report):
         say(console, words, style="yellow")
+
+
+def circumstances(report: Report, console: Console) -> None:
     line = ", ".join(f"{name} {words}" for name, words in text.circumstances(report.run) if name != "strict")
     say(console, line, style="dim")
 
 
-def grade(accuracy: rollup.Accuracy | None) -> Text:
-    if accuracy is None or not accuracy.grade:
-        return Text(text.ABSENT if accuracy is None else "all excused", style="dim")
-    return Text.assemble((accuracy.grade, STYLES.get(accuracy.grade, "")), f" {text.most(accuracy)}")
+def index(console: Console, groups: Iterable[Group], section: Section, indent: int = 0) -> None:
+    """What is wrong, one line each, the heaviest first."""
+    rows: list[Sequence[str | Text]] = [
+        [
+            badge(group.severity, group.kind),
+            wording.output(group.output),
+            Text(wording.extent(group.widest), justify="right"),
+            Text(spread(group.columns, section.cells), style="dim"),
+        ]
+        for group in groups
+    ]
+    grid(console, rows, indent)
 
 
-def known(console: Console, item: Known) -> None:
-    say(console, badge(item.entry.kind), f" {item.subject}: {item.entry.name}")
-    if item.entry.region:
-        say(console, "where ", item.entry.region, indent=4)
-    if item.entry.seen:
-        say(console, "seen  ", item.entry.seen, indent=4)
-    if item.columns:
-        say(console, "in    ", ", ".join(column.label for column in item.columns), indent=4)
-    if words := text.excuses(item):
-        say(console, "excuses ", words, " of the sweep", indent=4)
-    if item.entry.source:
-        say(console, "source ", item.entry.source, indent=4, style="dim")
+def known(console: Console, item: Known, section: Section) -> None:
+    say(console, badge(item.entry.kind, item.entry.name), indent=2)
+    where = spread(item.columns, section.cells)
+    facts = [("where", item.entry.region), ("seen", item.entry.seen)]
+    facts += [("in", where), ("excuses", wording.excuses(item)), ("source", item.entry.source)]
+    grid(console, [(Text(name, style="dim"), words) for name, words in facts if words], 6)
 
 
-def headed(console: Console, group: Group) -> None:
-    where = f" · {text.output(group.output)}" if group.output else ""
-    say(console, badge(group.severity), f" {group.kind}{where}  ", Text(", ".join(group.columns), style="dim"))
+def also(group: Group) -> str:
+    """Where else it was seen: what the survey found by dtype, the rest counted by check."""
+    told: list[str] = []
+    checks: dict[str, int] = {}
+    for trial, found in group.seen[1:]:
+        if trial.item or found.total < 1000:
+            checks[trial.check] = checks.get(trial.check, 0) + 1
+        else:
+            size = f" {text.ulp(found.ulp)}," if found.ulp is not None else ""
+            told.append(f"{rollup.Column.of(trial).label}{size} {wording.extent(found)}")
+    told += [text.plural(count, f"trial of {check}", f"trials of {check}") for check, count in checks.items()]
+    return "; ".join(told)
 
 
-def finding(console: Console, group: Group, subject: str) -> None:
+def finding(console: Console, group: Group, section: Section) -> None:
     trial, worst = group.seen[0]
-    headed(console, group)
-    say(console, worst.message, indent=4)
+    where = f" · {wording.output(group.output)}" if group.output else ""
+    places = Text(spread(group.columns, section.cells), style="dim")
+    say(console, badge(group.severity, group.kind), f"{where}  ", places)
+    say(console, wording.gist(worst, trial.subject), indent=4)
+    if group.severity == "note":
+        say(console, text.plural(len(group.seen), "trial"), indent=4, style="dim")
+        return
     rows = text.inputs(worst.case) if worst.case else []
     # The truth is no number of the dtype: it shows all its digits.
     rows += [("got", text.number(worst.got, trial.dtype)), ("want", text.number(worst.want))]
     rows += [("allowed", text.allowance(worst.allowed))]
-    rows = [(name, words) for name, words in rows if words]
-    table = Table.grid(padding=(0, 2))
-    for name, words in rows:
-        table.add_row(Text(name, style="dim"), Text(words))
-    if rows:
-        console.print(Padding(table, (0, 0, 0, 4), expand=False), highlight=False, soft_wrap=False)
-    size = f"{text.ulp(worst.ulp)}, " if worst.ulp is not None else ""
-    say(
-        console,
-        f"{size}{worst.count:,} of {text.plural(worst.total, 'case')}, {text.place(trial)}, {trial.id}",
-        indent=4,
-        style="dim",
-    )
+    grid(console, [(Text(name, style="dim"), words) for name, words in rows if words], 4)
+    size = f"{text.ulp(worst.ulp)}; " if worst.ulp is not None else ""
+    share = f" ({wording.extent(worst)})" if worst.total >= 1000 else ""
+    count = f"{worst.count:,} of {text.plural(worst.total, 'case')}{share}"
+    say(console, f"{size}{count} in {wording.trial_id(trial)}", indent=4, style="dim")
+    if others := also(group):
+        say(console, f"also {others}", indent=4, hang=5, style="dim")
     code(console, text.reproduction(worst), 6)
-    for other, evidence in group.seen[1 : 1 + ALSO]:
-        size = f", {text.ulp(evidence.ulp)}" if evidence.ulp is not None else ""
-        say(console, f"also {text.place(other)}{size}, {evidence.count:,} of {evidence.total:,}", indent=4, style="dim")
-    if (more := len(group.seen) - 1 - ALSO) > 0:
-        say(console, f"also {text.plural(more, 'more trial')}", indent=4, style="dim")
     console.print()
 
 
-def unexplained(console: Console, section: Section, strict: bool) -> None:
+def unexplained(console: Console, section: Section, strict: bool, indent: int = 0) -> None:
     """Failing trials without a finding, alike ones in one line."""
-    for trials in blame(section, strict=strict)[0]:
+    for trials in blame(section.every_trial, strict=strict)[0]:
         more = f" and {text.plural(len(trials) - 1, 'more trial')}" if len(trials) > 1 else ""
-        say(console, badge(trials[0].verdict), f" {text.place(trials[0])}{more}: {brief(trials[0].reason)}")
+        words = f" {wording.place(trials[0])}{more}: {brief(trials[0].reason)}"
+        say(console, badge(trials[0].verdict), words, indent=indent, hang=4)
 
 
 def grades(console: Console, section: Section) -> None:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for name in ("output", "dtype", "grade", "worst error", "of bound", "maximum"):
-        table.add_column(name, justify="right" if name in ("worst error", "of bound") else "left", no_wrap=True)
-    ranges = []
-    for survey in section.surveys:
-        place = rollup.Column(survey.device, "eager", survey.dtype).label
-        for tally in survey.outputs:
+    """Accuracy of every output in every dtype, outside the ledger."""
+    rows: list[Sequence[str | Text]] = []
+    for output, pairs in section.outputs.items():
+        rows.append([Text(wording.output(output)), *[""] * 4])
+        for survey, tally in pairs:
             a = rollup.Accuracy.of(tally)
-            table.add_row(
-                Text(text.output(tally.output)),
-                place,
-                Text(a.grade or "all excused", style=STYLES.get(a.grade, "")),
-                text.most(a) if a.grade else text.ABSENT,
-                text.ratio(a.worst_ratio) if a.grade else text.ABSENT,
-                a.badge,
+            rows.append(
+                [
+                    f"  {rollup.Column(survey.device, 'eager', survey.dtype).label}",
+                    Text(text.finite(a), style=STYLES.get(a.finite, "")),
+                    Text(text.error(a) if a.finite else text.ABSENT, justify="right"),
+                    Text(text.ratio(a.worst_ratio) if a.finite else text.ABSENT, justify="right"),
+                    Text(text.outside(a), style=STYLES["unstable"]),
+                ]
             )
-            if found := ", ".join(f"{kind} {count:,}" for kind, count in a.ranges.items() if count):
-                ranges.append(
-                    f"{text.output(tally.output)}, {place}: {found} of {text.plural(a.entries, 'entry', 'entries')}"
-                )
-    if table.row_count:
-        console.print(table, highlight=False, soft_wrap=False)
-    for line in ranges:
-        say(console, "range ", line, style="dim")
-    console.print()
+    grid(console, rows, 0, ("", "where finite", "ulp", "of bound", "beside it"))
+    if rows:
+        console.print()
 
 
 def result(lines: Iterable[Line], console: Console) -> None:
     """One loss in full, as ``lossproof validate`` shows it."""
     report = load(lines)
     headline(report, console)
-    console.print()
     for section in report.sections:
+        console.print()
         if len(report.sections) > 1:
             say(console, section.subject, style="bold underline")
         unexplained(console, section, report.strict)
+        index(console, section.groups, section)
+        if section.groups:
+            console.print()
+        grades(console, section)
         for group in section.groups:
-            finding(console, group, section.subject)
+            finding(console, group, section)
         for item in section.known:
             if item.seen:
-                known(console, item)
-        grades(console, section)
+                known(console, item, section)
         if section.shared:
-            say(console, f"{text.plural(len(section.shared), 'finding')} that the baseline has too are set apart.")
+            say(console, f"{text.plural(len(section.shared), 'finding')} that the baseline has too:")
+            index(console, section.shared, section, 2)
         if section.declaration and section.declaration.not_offered:
             say(console, "not offered: ", ", ".join(section.declaration.not_offered), style="dim")
         for trial in section.trials:
             if trial.verdict == "unsupported":
-                say(console, badge("unsupported"), f" {text.place(trial)}: {trial.reason}", style="dim")
+                say(console, badge("unsupported"), f" {wording.place(trial)}: {trial.reason}", style="dim")
     not_run(report, console)
+    circumstances(report, console)
 
 
 def not_run(report: Report, console: Console) -> None:
@@ -180,34 +208,83 @@ def not_run(report: Report, console: Console) -> None:
         say(console, f"not run: {text.plural(report.missing, 'planned trial')} left no record", style="bold red")
 
 
-def _cell(cell: Cell | None) -> Text:
-    if cell is None:
-        return Text("not run", style="dim")
-    parts = [badge(cell.tally.worst)] if cell.tally.worst else []
-    parts += [grade(cell.value), grade(cell.gradient)] if cell.value or cell.gradient else []
+def _measured(word: str, accuracy: rollup.Accuracy | None, wide: bool) -> Text:
+    if accuracy is None:
+        return Text()
+    error = f" {text.error(accuracy)}" if wide and accuracy.finite else ""
+    parts = [Text.assemble(word, " ", (text.finite(accuracy), STYLES.get(accuracy.finite, "")), error)]
+    beside = [f"{count:,} {kind}" for kind, count in accuracy.ranges.items() if count]
+    parts += [Text(f"  {words}", style=STYLES["unstable"]) for words in beside]
     return Text("\n").join(parts)
 
 
+def _cell(cell: Cell | None, wide: bool) -> Text:
+    if cell is None:
+        return Text("not run", style="dim")
+    verdict, words = wording.cell_verdict(cell)
+    parts = [badge(verdict, words)] if verdict else []
+    if verdict not in ("fault", "deviation") and (listed := wording.ledger(cell)):
+        parts.append(badge(next(iter(cell.known)), listed))
+    parts += [t for t in (_measured("v", cell.value, wide), _measured("g", cell.gradient, wide)) if t]
+    return Text("\n").join(parts)
+
+
+def matrix(report: Report, console: Console) -> None:
+    wide = console.width >= WIDE
+    table = Table(box=None, padding=(0, 1, 1, 0), header_style="dim", pad_edge=False)
+    table.add_column("loss", max_width=24, overflow="fold")
+    for column in report.columns:
+        table.add_column(column.label, overflow="fold")
+    for section in report.sections:
+        name = Text(wording.broken_name(section.subject, 22))
+        for twin in section.twins:
+            word = twin.tally.worst
+            glyph = text.GLYPHS.get(word, "?")
+            name.append(f"\n{glyph} {twin.subject}", style=STYLES.get(word, "dim"))
+        table.add_row(name, *(_cell(section.cells.get(column), wide) for column in report.columns))
+    more = "" if wide else f"; errors from {WIDE} columns on"
+    say(console, f"outside what is listed: v grade of the value, g of the gradients, error in ulp{more}", style="dim")
+    if any(section.twins for section in report.sections):
+        glyph = text.GLYPHS["pass"]
+        say(console, f"under a loss its modules: {glyph} is the same, bit for bit", style="dim")
+    with console.capture() as capture:
+        console.print(table, width=console.width, soft_wrap=False, highlight=False)
+    for line in Text.from_ansi(capture.get().rstrip()).split("\n"):
+        line.rstrip()
+        console.print(line, soft_wrap=True, highlight=False)
+
+
 def summary(lines: Iterable[Line], console: Console) -> None:
-    """A whole run: verdict, failures, faults, matrix."""
+    """A whole run: verdict, who can be relied on, failures, faults, matrix."""
     report = load(lines)
     headline(report, console)
+    for word, rows in standings(report):
+        said = ", ".join(f"{one.section.subject} ({one.why})" if one.why else one.section.subject for one in rows)
+        style = STYLES[VERDICTS[word]]
+        say(console, Text(f"{GLYPHS[word]} {WORDS[word]}: ", style=style), said, hang=2)
     console.print()
     for section in report.sections:
-        if section.tally.failing:
+        if section.whole.failing:
             say(console, section.subject, style="bold")
-        unexplained(console, section, report.strict)
-        for group in blame(section, strict=report.strict)[1]:
-            headed(console, group)
-            say(console, group.seen[0][1].message, indent=4)
-    for item in report.known("fault"):
-        known(console, item)
-    table = Table(box=None, padding=(0, 2, 1, 0), header_style="dim")
-    for name in ("loss", *(column.label for column in report.columns)):
-        table.add_column(name)
+        unexplained(console, section, report.strict, 2)
+        groups = blame(section.every_trial, strict=report.strict)[1]
+        index(console, groups, section, 2)
+        for group in groups:
+            trial, worst = group.seen[0]
+            if words := wording.remark(worst, trial.subject):
+                say(console, f"{group.kind}: {words}", indent=4, hang=2, style="dim")
     for section in report.sections:
-        table.add_row(Text(section.subject), *(_cell(section.cells.get(column)) for column in report.columns))
+        seen = [item for item in section.known if item.seen and item.entry.kind == "fault"]
+        if seen:
+            say(console, section.subject, style="bold")
+        for item in seen:
+            share = f"excuses up to {wording.most_excused(item)}" if any(item.shares.values()) else ""
+            where = spread(item.columns, section.cells)
+            say(console, badge("fault", item.entry.name), indent=2, hang=2)
+            words = ", ".join(filter(None, [where, share, item.entry.source]))
+            say(console, words, indent=4, hang=2, style="dim")
     if report.sections:
-        console.print(Text("verdict, grade of the value, worst grade of the gradients", style="dim"))
-        console.print(table, highlight=False, soft_wrap=False)
+        console.print()
+        matrix(report, console)
     not_run(report, console)
+    circumstances(report, console)

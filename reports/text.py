@@ -6,10 +6,10 @@ import math
 import re
 from collections.abc import Iterable
 
-from harness.records import Case, Finding, Line, OutputTally, Run, TensorData, Trial
+from harness.records import Case, Finding, Line, OutputTally, Run, TensorData
 from reports.load import load
-from reports.rollup import GRADES, Accuracy, Column
-from reports.view import Cell, Known, Report
+from reports.rollup import GRADES, Accuracy
+from reports.view import Known, Report
 
 ABSENT = "\N{EN DASH}"
 GLYPHS = {
@@ -104,43 +104,8 @@ def share(fraction: float) -> str:
     return f"{100 * fraction:.1f} %"
 
 
-def place(trial: Trial) -> str:
-    """The trial in words: its check, its item, where it ran."""
-    words = [trial.check.replace("_", " "), trial.item, Column.of(trial).label]
-    return " · ".join(word for word in words if word)
-
-
-def output(name: str) -> str:
-    return name if name in ("value", "") else f"gradient in {name}"
-
-
-def excuses(known: Known) -> str:
-    """How much of the sweep a Deviation or Fault covers, by dtype; empty where no survey says."""
-    places = sorted(known.shares.items(), key=lambda item: item[0].order)
-    return ", ".join(f"{share(fraction)} ({column.label})" for column, fraction in places)
-
-
 def part(count: int, total: int) -> str:
     return share(count / total) if total else ABSENT
-
-
-def extent(finding: Finding) -> str:
-    """How many of the judged cases show it: as a share where there are many."""
-    if finding.total < 1000:
-        return f"{finding.count:,} of {finding.total:,}"
-    return share(finding.count / finding.total)
-
-
-GOT_AND_WANT = re.compile(r": expected \S+( \(-?0x\S+\))?, got \S+( \(-?0x\S+\))?(?= \(|$)")
-
-
-def gist(finding: Finding, subject: str) -> str:
-    """The message without what stands beside it anyway: the loss, the output, and got and want where they are shown."""
-    words = finding.message
-    for said in (subject, finding.output, f"gradient with respect to {finding.output}"):
-        words = words.removeprefix(f"{said}: ")
-    shorter = GOT_AND_WANT.sub("", words) if finding.got and finding.want else words
-    return shorter or finding.message
 
 
 def outside(accuracy: Accuracy) -> str:
@@ -168,29 +133,19 @@ def bad(accuracy: Accuracy) -> bool:
     return bool(outside(accuracy)) or accuracy.grade in GRADES[:2]
 
 
-def ledger(cell: Cell) -> str:
-    """Faults and Deviations of a cell as ``2 faults, 1 deviation``, with the share of entries they explain."""
-    counts = [plural(count, kind) for kind, count in cell.known.items()]
-    if counts and cell.excused:
-        counts.append(f"{share(cell.excused)} excused")
-    return ", ".join(counts)
-
-
-def most_excused(known: Known) -> str:
-    """The largest share of the sweep that it excuses in any dtype."""
-    if not known.shares:
-        return ""
-    largest = max(known.shares.values())
-    return f"≤ {share(largest)} of the sweep" if largest else "not in the sweep"
-
-
 def plural(count: int, noun: str, nouns: str = "") -> str:
     return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
 
 
 def most(accuracy: Accuracy) -> str:
     """The largest error; a maximum that was not proved by trying every input is a lower bound."""
-    return f"{'' if accuracy.badge == 'exhaustive' else '≥ '}{ulp(accuracy.worst_ulp)}"
+    exact = accuracy.badge == "exhaustive" or not accuracy.worst_ulp
+    return f"{'' if exact else '≥ '}{ulp(accuracy.worst_ulp)}"
+
+
+def error(accuracy: Accuracy) -> str:
+    """The same without the unit, for a table that names it."""
+    return most(accuracy).removesuffix(" ulp")
 
 
 def tensor(data: TensorData) -> str:

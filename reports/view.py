@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from harness.records import Declaration, LedgerEntry, NotRun, Run, Survey, Trial
+from harness.records import Declaration, LedgerEntry, NotRun, OutputTally, Run, Survey, Trial
 from reports.evidence import Group, brief, group
 from reports.rollup import SEVERITIES, VERDICTS, Accuracy, Column, Tally, fails, rank, worst
 
@@ -116,9 +116,23 @@ class Section:
         return Tally.of(self.trials)
 
     @property
+    def every_trial(self) -> tuple[Trial, ...]:
+        """Those of its modules included."""
+        return tuple(trial for one in (self, *self.twins) for trial in one.trials)
+
+    @property
     def whole(self) -> Tally:
         """With its modules."""
-        return sum((twin.tally for twin in self.twins), self.tally)
+        return Tally.of(self.every_trial)
+
+    @property
+    def outputs(self) -> dict[str, list[tuple[Survey, OutputTally]]]:
+        """What was measured, by output, then by dtype."""
+        found: dict[str, list[tuple[Survey, OutputTally]]] = {}
+        for survey in self.surveys:
+            for tally in survey.outputs:
+                found.setdefault(tally.output, []).append((survey, tally))
+        return found
 
     @property
     def weaknesses(self) -> bool:
@@ -126,11 +140,11 @@ class Section:
 
     @property
     def groups(self) -> tuple[Group, ...]:
-        return group(self.trials)
+        return group(self.every_trial)
 
     @property
     def shared(self) -> tuple[Group, ...]:
-        return group(self.trials, shared=True)
+        return group(self.every_trial, shared=True)
 
     @property
     def strict_only(self) -> tuple[Trial, ...]:

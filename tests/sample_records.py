@@ -32,9 +32,17 @@ RUN = Run(
     strict=False,
     seed=0,
     devices=["cpu"],
-    planned=27,
+    planned=30,
 )
 BINS = 64
+WRITTEN = """\
+import torch
+from my_pkg.losses import focal
+input = torch.tensor([88.72283172607422], dtype=torch.float32)
+target = torch.tensor([0.0], dtype=torch.float32)
+loss = focal(input=input, target=target, reduction='none')
+print(loss.tolist())  # truth 88.72283172607422 and got inf, written on one long line that a terminal must not wrap"""
+"""As the engine writes it."""
 
 
 def float32(ordinal: int) -> float:
@@ -60,26 +68,34 @@ def case(argument: str, value: float, target: float, dtype: str = "float32") -> 
 
 def curve(error: Callable[[float], float | None], excused: Callable[[float], bool], rail: str = "") -> Curve:
     """A curve over the whole float32 line whose bound widens towards one."""
-    places = range(-0x7F000000, 0x7F000000, 2 * 0x7F000000 // BINS)
-    x = [float32(place) for place in places]
+    edges = [float32(place) for place in range(-0x7F000000, 0x7F000001, 2 * 0x7F000000 // BINS)]
+    x = edges[:-1]
     return Curve(
         argument="input",
-        x=[value.hex() for value in x],
+        x=[value.hex() for value in edges],
         error=[error(value) for value in x],
         bound=[16.0 if abs(value) < 1e-3 else 64.0 if abs(value) < 1.0 else 1024.0 for value in x],
-        rail=[rail if error(value) is None else "" for value in x],
+        rail=[rail if error(value) is None and not excused(value) else "" for value in x],
+        excused_rail=[rail if error(value) is None and excused(value) else "" for value in x],
         excused=[excused(value) for value in x],
     )
 
 
 def tally(
-    output: str, grade: str, ulp: float, ratio: float, badge: str = "sampled", plot: Curve | None = None
+    output: str,
+    grade: str,
+    ulp: float,
+    ratio: float,
+    badge: str = "sampled",
+    *,
+    ranges: dict[str, int] | None = None,
+    plot: Curve | None = None,
 ) -> OutputTally:
     return OutputTally(
         output=output,
         entries=40_000,
-        grades={"few-ulp": 39_999, grade: 1} if grade != "few-ulp" else {"few-ulp": 40_000},
-        ranges={},
+        grades={} if not grade else {"few-ulp": 40_000} if grade == "few-ulp" else {"few-ulp": 39_999, grade: 1},
+        ranges=ranges or {},
         grade=grade,
         worst_ulp=ulp,
         worst_ratio=ratio,
@@ -93,7 +109,7 @@ def tally(
 
 def trial(subject: str, check: str, dtype: str, verdict: str = "pass", item: str = "", **more: object) -> Trial:
     fields = {"reason": "", "findings": [], "excused": [], "shared": [], "contract": subject, **more}
-    name = f"test_{check}[{subject}: {item}-{dtype}]" if item else f"test_{check}[{subject}-{dtype}]"
+    name = f"{subject}-{dtype}: {item}" if item else f"{subject}-{dtype}"
     known = {"id": name, "subject": subject, "check": check, "item": item, "dtype": dtype, "device": "cpu"}
     return Trial(verdict=verdict, cases=128, seconds=0.25, **known, **fields)  # type: ignore[arg-type]
 
@@ -207,6 +223,7 @@ def naive() -> Iterator[Line]:
         count=12,
         total=90,
         case=case("input", 88.72283172607422, 0.0),
+        reproduction=WRITTEN,
     )
     weakness = Finding(
         severity="weakness",
@@ -232,20 +249,40 @@ def naive() -> Iterator[Line]:
         device="cpu",
         cases=90,
         swept=90,
-        outputs=[tally("value", "unstable", 4e7, 9.5e4, plot=broken)],
+        outputs=[
+            tally("value", "unstable", 4e7, 9.5e4, plot=broken),
+            tally("input", "unstable", 3.5, 0.531, ranges={"nan": 1}),
+        ],
         excused={},
     )
 
 
 def sound() -> Iterator[Line]:
-    """Twelve trials that pass and a region that is excused throughout."""
-    name = "mse_loss"
+    """Twelve trials that pass, a gradient that is excused throughout, and the module, which is the same."""
+    name, module = "F.mse_loss", "nn.MSELoss"
+    for subject in (name, module):
+        yield Declaration(
+            subject=subject,
+            contract="mse_loss",
+            origin="torch",
+            summary="Squared difference.",
+            formula="f(x, t) = (x - t)**2",
+            sources=[],
+            arguments={},
+            parameters={},
+            reductions=["none", "mean", "sum"],
+            scales="",
+            ledger=[],
+            not_offered=[],
+        )
+    for dtype in ("float64", "float32", "bfloat16"):
+        yield trial(module, "twin", dtype, item="reduction=mean", contract="mse_loss")
     for dtype in ("float64", "float32", "bfloat16"):
         for law in ("zero at the target", "symmetric", "never negative", "nan -> nan"):
-            yield trial(name, "laws", dtype, item=law)
+            yield trial(name, "laws", dtype, item=law, contract="mse_loss")
     yield Survey(
         subject=name,
-        contract=name,
+        contract="mse_loss",
         dtype="bfloat16",
         device="cpu",
         cases=65_536,

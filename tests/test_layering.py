@@ -62,17 +62,17 @@ SEES = {
     "reference": (),
     "harness.records": (),
     "reports": ("harness.records",),
-    "lossproof": ("harness.api", "harness.cli"),
+    "lossproof": ("harness.api", "harness.cli", "harness.plugin"),
 }
 
 # Narrower than the requirements: all that these see beyond the standard library.
 LIBRARIES = {
     "reference": ("numpy", "scipy", "mpmath"),
     "harness.records": ("msgspec",),
-    "lossproof": (),
+    "lossproof": ("pytest",),
 }
 
-KNOW_PYTEST = ("harness.plugin", "suites")
+KNOW_PYTEST = ("harness.plugin", "lossproof.plugin", "suites")
 KNOW_NO_TORCH = ("reports",)
 
 
@@ -176,7 +176,7 @@ PLANTED = [
     ("harness.api", "from harness.novelty import x", "harness.novelty.x has no level"),
     ("reports.html", "from harness.judge import Verdict", "reports sees harness.records"),
     ("reports.html", "import torch", "does not know torch"),
-    ("lossproof", "from harness.judge import Verdict", "lossproof sees harness.api and harness.cli"),
+    ("lossproof", "from harness.judge import Verdict", "lossproof sees harness.api"),
     ("suites.test_values", "from tests.controls import planted", "tests.controls.planted is of level 11"),
 ]
 

@@ -1,9 +1,9 @@
 """The ledger is honest: every Deviation and Fault is necessary, and none is wider than what it excuses.
 
-Necessary: without it the sweep, or a witness whose numbers the dtype has, is bad in its region. Tight: where every entry
-of the region is said to depart, every swept one does, and at its edges the last number inside departs and the first one
-outside is right; where only some do, at least a quarter of the swept ones. That everything outside is right is what the
-survey itself asks.
+Necessary: without it the sweep, the hunt, or a witness whose numbers the dtype has, is bad in its region. Tight: where
+every entry of the region is said to depart, every swept one does, and at its edges the last number inside departs and the
+first one outside is right; where only some do, at least a quarter of the swept ones. That everything outside is right is
+what the survey itself asks.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from harness.binding import Subject, bind
 from harness.cases import Batch
-from harness.checks.grading import departures, limits_of, shaped
+from harness.checks.grading import _shown, departures, limits_of, shaped
 from harness.checks.ledger import applies_here, witness_batch
 from harness.deviations import NAN, Departure, Deviation, Fault, Seen, Witness
 from harness.domain import Interval
@@ -30,11 +30,14 @@ from harness.evaluate import observe_rows, settled
 from harness.generate import sweep
 from harness.judge import Judged, judge
 from harness.registry import contract, subjects
+from harness.survey import hunted
 from harness.ulp import FLOAT32, PRECISIONS, Precision, from_ordinal, round_to, to_ordinal
 from reference.truth import Truth, trailing
 
 LEAST_SHARE = 0.25
 """Of the swept entries inside the region of an entry that not all of them show."""
+FEW = 32
+"""Swept entries inside below which a share says nothing."""
 EDGES = 6
 """Rows inside a region from which its edges are sought, one argument at a time."""
 
@@ -59,12 +62,19 @@ def departs(departure: Departure, judged: Judged, batch: Batch, truth: Truth, su
             other = round_to(batch.precision, np.broadcast_to(trailing(alternative, len(shape)), shape))
             differs |= ~((other == exact) | (np.isnan(other) & np.isnan(exact)))
         return differs
-    assert isinstance(departure, Fault)
-    absolute = np.full(shape, np.inf)
+    return judged.bad & seen_in(departure, judged, batch, truth, subject)
+
+
+def seen_in(departure: Departure, judged: Judged, batch: Batch, truth: Truth, subject: Subject) -> Any:
+    """Bad entries that show what the Departure says."""
+    absolute = np.full(judged.error.shape, np.inf)
     if not (judged.name != "value" and subject.contract.arg(judged.name).shared):
-        absolute = limits_of(subject.contract, batch, truth, judged.name, np.arange(len(judged.error))).absolute
+        index = np.flatnonzero(judged.bad.reshape(len(judged.bad), -1).any(axis=1))
+        if index.size:
+            absolute[index] = limits_of(subject.contract, batch, truth, judged.name, index).absolute
+    want = truth.outputs()[judged.name]
     with np.errstate(all="ignore"):
-        return judged.bad & np.broadcast_to(departure.seen.holds(judged.got, judged.truth, points, absolute), shape)
+        return judged.bad & _shown(departure, judged.got, want, batch.points(truth), absolute, judged.name)
 
 
 def observed(subject: Subject, batch: Batch, entries: tuple[Departure, ...]) -> tuple[Truth, list[Judged]] | None:
@@ -81,6 +91,8 @@ def covering(departure: Departure, output: str, batch: Batch, truth: Truth) -> A
 
 def at_precision(subject: Subject, witness: Witness, p: Precision) -> Batch | None:
     """The witness in another dtype, where that has its numbers."""
+    if not set(witness.args) <= {a.name for a in subject.contract.args}:
+        return None
     batch = witness_batch(subject, witness, p)
     real = [a for n, a in batch.args.items() if not subject.contract.arg(n).kind.integral]
     return batch if all(np.array_equal(round_to(p, a), a, equal_nan=True) for a in real) else None
@@ -94,47 +106,65 @@ def tallies(subject: Subject, precision: Precision) -> dict[str, Tally]:
     shown = [b for f in subject.faults for w in f.witnesses if (b := at_precision(subject, w, precision)) is not None]
     for batch in itertools.chain(sweep(subject, precision, QUICK), shown):
         part = batch if subject.takes_none else batch.take(subject.contract, slice(0, 48))
-        for departure in entries:
-            _count(found[departure.name], subject, departure, part)
+        seen = observed(subject, part, ())
+        if seen is not None:
+            _count(found, subject, part, *seen)
     return found
 
 
-def _count(tally: Tally, subject: Subject, departure: Departure, batch: Batch) -> None:
-    contract_ = subject.contract
-    truth = batch.truth(contract_)
-    covered = {n: covering(departure, n, batch, truth) for n in departure.outputs if n in truth.outputs()}
-    rows = np.zeros(batch.rows(contract_), np.bool_)
-    for name, mask in covered.items():
-        if name == "value" or not contract_.arg(name).shared:
-            rows |= mask.reshape(len(rows), -1).any(axis=1)
-    if not any(mask.any() for mask in covered.values()):
-        tally.outside = tally.outside or [batch.take(contract_, slice(0, 64))]
-        return
-    others = tuple(d for d in departures(subject) if d is not departure)
-    index = np.flatnonzero(rows) if rows.any() else np.arange(len(rows))
-    if rows.any() and not rows.all() and len(tally.outside) < EDGES:
-        tally.outside.append(batch.take(contract_, np.flatnonzero(~rows)[:: max(1, int((~rows).sum()) // 64)]))
-    part = batch.take(contract_, index)
-    seen = observed(subject, part, others)
-    if seen is None:
-        return
-    truth, judged = seen
+@cache
+def hunted_tallies(subject: Subject, precision: Precision) -> dict[str, Tally]:
+    """What the hunt adds, for entries that the sweep and the witnesses do not show."""
+    found = {d.name: Tally() for d in departures(subject)}
+
+    def visit(batch: Batch) -> None:
+        seen = observed(subject, batch, ())
+        if seen is not None:
+            _count(found, subject, batch, *seen)
+
+    if subject.takes_none:
+        hunted(subject, precision, QUICK, "cpu", visit)
+    return found
+
+
+def _count(found: dict[str, Tally], subject: Subject, batch: Batch, truth: Truth, judged: list[Judged]) -> None:
+    rows = {d.name: np.zeros(batch.rows(subject.contract), np.bool_) for d in departures(subject)}
     for j in judged:
-        if j.name not in covered:
-            continue
-        inside = covering(departure, j.name, part, truth)
-        tally.needed += int((inside & j.bad & (j.excuse == 0)).sum())
-        if batch.origin == "sweep":
-            tally.inside += int(inside.sum())
-            tally.departing += int((inside & departs(departure, j, part, truth, subject)).sum())
-    if contract_.scalar and len(tally.rows) < EDGES and batch.origin == "sweep":
-        tally.rows.append(part.take(contract_, np.array([len(index) // 2])))
+        masks = {d.name: (d, covering(d, j.name, batch, truth)) for d in departures(subject) if j.name in d.outputs}
+        masks = {n: (d, inside) for n, (d, inside) in masks.items() if inside.any()}
+        explained = {n: inside & seen_in(d, j, batch, truth, subject) for n, (d, inside) in masks.items()}
+        for name, (departure, inside) in masks.items():
+            others = [mask for n, mask in explained.items() if n != name]
+            needed = inside & j.bad & ~np.any([np.zeros_like(inside), *others], axis=0)
+            found[name].needed += int(needed.sum())
+            if batch.origin == "sweep":
+                found[name].inside += int(inside.sum())
+                gone = (
+                    departs(departure, j, batch, truth, subject)
+                    if isinstance(departure, Deviation)
+                    else explained[name]
+                )
+                found[name].departing += int((inside & gone).sum())
+            if len(inside) == len(rows[name]):
+                rows[name] |= inside.reshape(len(inside), -1).any(axis=1)
+    if subject.contract.scalar and batch.origin == "sweep":
+        for name, covered in rows.items():
+            _keep(found[name], subject, batch, covered)
+
+
+def _keep(tally: Tally, subject: Subject, batch: Batch, covered: Any) -> None:
+    """A row inside and some outside, from which the edges are sought."""
+    inside, outside = np.flatnonzero(covered), np.flatnonzero(~covered)
+    if inside.size and len(tally.rows) < EDGES:
+        tally.rows.append(batch.take(subject.contract, inside[len(inside) // 2 :][:1]))
+    if outside.size and len(tally.outside) < EDGES:
+        tally.outside.append(batch.take(subject.contract, outside[:: max(1, len(outside) // 64)]))
 
 
 def needless(subject: Subject, departure: Departure, precision: Precision) -> list[str]:
     """Why an entry could be left out."""
     tally = tallies(subject, precision)[departure.name]
-    if tally.needed:
+    if tally.needed or hunted_tallies(subject, precision)[departure.name].needed:
         return []
     return [f"{departure.name}: {tally.inside} swept entries inside, none of them bad and otherwise unexplained"]
 
@@ -145,7 +175,7 @@ def too_wide(subject: Subject, departure: Departure, precision: Precision) -> li
     exact = isinstance(departure, Deviation) or (isinstance(departure, Fault) and departure.seen.exact)
     least = tally.inside if exact else LEAST_SHARE * tally.inside
     found = []
-    if tally.departing < least:
+    if tally.departing < least and (exact or tally.inside >= FEW):
         found.append(
             f"{departure.name}: expected at least {least:g} of {tally.inside} swept entries, got {tally.departing}"
         )

@@ -9,7 +9,7 @@ import numpy as np
 from harness.binding import Subject
 from harness.cases import Batch
 from harness.checks.base import Check, Context, Outcome, register
-from harness.checks.grading import Evidence, VacuousCheckError, covered_rows, defect, refused
+from harness.checks.grading import Evidence, VacuousCheckError, convention, covered_rows, defect, refused
 from harness.checks.sampling import calm, first_sizes, settings_of
 from harness.deviations import Mask
 from harness.evaluate import differentiate
@@ -60,7 +60,8 @@ def _derivative(context: Context, mode: str) -> Outcome:
             if not fast and number not in (0, len(options) - 1):
                 continue
             batch = _batch(subject, choice, rows, context.device)
-            leaves = tuple(n for n in batch.truth(contract).gradients if n in batch.args)
+            known = batch.truth(contract).gradients
+            leaves = tuple(n for n in known if n in batch.args and contract.arg(n).differentiable)
             if not batch.rows(contract) or not leaves:
                 continue
             batch = replace(batch, reduction="none")
@@ -72,7 +73,8 @@ def _derivative(context: Context, mode: str) -> Outcome:
                 return refused(context, raised, TOPICS[mode], mode)
             where = f"{mode} with {dict(choice.parameters)}"
             said = f"{where}: derivatives differ from finite differences: {_brief(raised.message)}"
-            evidence.put(defect(subject, mode, said, batch=batch))
+            put = defect if mode == "gradcheck" else convention
+            evidence.put(put(subject, mode, said, batch=batch))
     if not evidence.cases:
         raise VacuousCheckError(f"{subject.name}: {mode}: no row away from kinks and Departures")
     return evidence.outcome()

@@ -15,7 +15,6 @@ from harness.binding import Subject
 from harness.bounds import (
     DEFAULT_ORACLE_ULP,
     GRADIENT_CONSTANT,
-    VALUE_CONSTANT,
     Bounds,
     accumulator,
     bounds,
@@ -27,9 +26,9 @@ from harness.cases import Batch
 from harness.checks.base import Context, Outcome
 from harness.conditioning import gradient_conditioning, value_conditioning
 from harness.contract import Contract
-from harness.deviations import Departure, Deviation, Fault, Points
+from harness.deviations import Departure, Deviation, Fault, Points, admitted
 from harness.evaluate import Observation, Raised, observe
-from harness.judge import Judged, bounds_at, grade_entries, judge, terms_of
+from harness.judge import Judged, Limits, constant_of, grade_entries, judge, terms_of
 from harness.records import Finding
 from harness.ulp import Array, Precision, distance
 from reference.reductions import reduce
@@ -84,10 +83,12 @@ def note(subject: Subject, kind: str, message: str, *, batch: Batch | None = Non
     return msgspec.structs.replace(defect(subject, kind, message, batch=batch, output=output), severity="note")
 
 
-def convention(subject: Subject, kind: str, message: str, *, output: str = "") -> Finding:
+def convention(
+    subject: Subject, kind: str, message: str, *, batch: Batch | None = None, output: str = ""
+) -> Finding:
     """A defect of a builtin, whose documentation promises it; a note on a loss of a user, who may have chosen otherwise."""
     put = defect if subject.origin == "torch" else note
-    return put(subject, kind, message, output=output)
+    return put(subject, kind, message, batch=batch, output=output)
 
 
 def numbers_in(batch: Batch) -> int:
@@ -103,15 +104,9 @@ def shaped(seen: Observation, truth: Truth) -> dict[str, Array]:
 # -- judging -----------------------------------------------------------------------------------------------------------
 
 
-def constant_of(output: str) -> float:
-    return VALUE_CONSTANT if output == "value" else GRADIENT_CONSTANT
-
-
 def limits_of(contract: Contract, batch: Batch, truth: Truth, output: str, index: npt.NDArray[np.intp]) -> Bounds:
     """The bounds of the grades at some rows of an unreduced output."""
-    return bounds_at(
-        contract, batch, truth, output, index, constant_of(output), terms_of(contract, batch), shared=False
-    )
+    return Limits(contract, batch, truth).at(output, index)
 
 
 def covered_rows(subject: Subject, batch: Batch, truth: Truth, outputs: Iterable[str]) -> Mask:
@@ -226,10 +221,8 @@ def _shown(departure: Departure, got: Array, want: Output, points: Points, absol
     assert isinstance(departure, Deviation)
     shown = np.zeros(got.shape, np.bool_)
     for alternative in departure.documented(points, name):
-        documented = np.broadcast_to(trailing(alternative, got.ndim), got.shape)
-        allowed = (
-            2.0 * GRADIENT_CONSTANT * (points.precision.u * np.abs(documented) + points.precision.smallest_subnormal)
-        )
+        exact, near = admitted(alternative, points.precision, 2.0 * GRADIENT_CONSTANT)
+        documented, allowed = (np.broadcast_to(trailing(a, got.ndim), got.shape) for a in (exact, near))
         shown |= distance(got, documented) <= allowed
     return shown
 

@@ -14,6 +14,7 @@ from harness.checks.base import Check, Context, Outcome, register
 from harness.checks.grading import (
     Evidence,
     VacuousCheckError,
+    convention,
     covered_rows,
     defect,
     judge_reduced,
@@ -270,7 +271,7 @@ def _layout(context: Context, layout: str) -> Outcome:
                 continue
             if name not in other:
                 evidence.put(
-                    defect(subject, "shape", f"layout {layout}: {name}: got another shape than the rows", batch=batch)
+                    convention(subject, "shape", f"layout {layout}: {name}: got another shape than the rows", batch=batch)
                 )
                 continue
             if name != "value" and contract.arg(name).shared:
@@ -289,7 +290,7 @@ def _layout(context: Context, layout: str) -> Outcome:
                 row = batch.take(contract, worse[:1])
                 want, got = one[name][worse[0]].tolist(), other[name][worse[0]].tolist()
                 said = f"layout {layout}: {name}: expected the rows' {want}, got {got}"
-                evidence.put(defect(subject, "layout", said, batch=row, output=name))
+                evidence.put(convention(subject, "layout", said, batch=row, output=name))
     return evidence.outcome()
 
 

@@ -47,10 +47,10 @@ def _documented(at: Points, output: str) -> tuple[Array, ...]:
         return documented.gradients["target"].exact, np.zeros_like(at["input"])
     x, y = at["input"], at["target"]
     log_x, log_rest = _logarithms(at)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):
         falling = np.where((log_x < CLAMP) | (y == 0.0), 0.0, -y / x)
         rising = np.where((log_rest < CLAMP) | (y == 1.0), 0.0, (1.0 - y) / (1.0 - x))
-    return at["weight"] * (falling + rising), np.zeros_like(x)
+        return at["weight"] * (falling + rising), np.zeros_like(x)
 
 
 def _mirror(at: Points) -> Moved:
@@ -137,7 +137,7 @@ CONTRACT = Contract(
         Arg(name="weight", kind=Weight(), role="weight", optional=True, differentiable=False),
     ),
     oracle=binary_cross_entropy,
-    scales="B_ref = sum of both non-negative terms; B_abs = weight + B_ref, of the gradient weight (y / x + (1 - y) / (1 - x))",
+    scales="B_ref = sum of both non-negative terms; B_abs = weight + B_ref, of the gradient y / x + (1 - y) / (1 - x)",
     specials=(
         *table("input", {"target": 1.0}, OUTSIDE | {"+0": "+inf", "-0": "+inf"}),
         *table("input", {"target": 0.0}, OUTSIDE | {"+0": "0", "-0": "0"}),
@@ -152,7 +152,7 @@ CONTRACT = Contract(
             want="0",
         ),
         Special(condition="even odds: log 2", args={"input": [0.5], "target": [1.0]}, want=0.6931),
-        Special(condition="perfect soft prediction: its entropy", args={"input": [0.25], "target": [0.25]}, want=0.5623),
+        Special(condition="soft label that is met: its entropy", args={"input": [0.25], "target": [0.25]}, want=0.5623),
         Special(
             condition="mean of 0.75 against 1 and 0.75 against 0",
             args={"input": [0.75, 0.75], "target": [1.0, 0.0]},

@@ -7,12 +7,14 @@ import numpy as np
 from harness.contract import Contract
 from harness.deviations import Points
 from harness.domain import Arg, Real, SoftLabel, Weight
-from harness.laws import Law, Moved, non_negative
-from harness.special import Special, table
+from harness.laws import Law, Moved, Sibling, non_negative
+from harness.special import ErrorInput, Special, table
 from harness.ulp import round_to
 from reference.binary import binary_cross_entropy_with_logits
 
 INFINITE_LOGIT = ("outside", "the loss of an infinite logit depends on the form of the formula")
+NO_PROBABILITY = ("outside", "not a probability")
+NO_RATIO = ("outside", "the ratio of two numbers of examples is finite")
 
 
 def _mirror(at: Points) -> Moved:
@@ -22,6 +24,65 @@ def _mirror(at: Points) -> Moved:
     applies = exact & (1.0 - flipped == at["target"]) & ("pos_weight" not in at.args)
     return Moved(args=args, parameters=at.parameters, applies=applies)
 
+
+def _weighing_positives(at: Points) -> Moved:
+    args = {**at.args, "weight": at["pos_weight"] * np.ones_like(at["input"])}
+    args.pop("pos_weight", None)
+    applies = (at["target"] == 1.0) & ("pos_weight" in at.args) & ("weight" not in at.args)
+    return Moved(args=args, parameters=at.parameters, applies=applies)
+
+
+def _as_two_classes(at: Points) -> Moved:
+    y = at["target"]
+    args = {"input": at["input"], "target": np.where(y == 1.0, 1.0, 0.0)}
+    applies = ((y == 0.0) | (y == 1.0)) & ("weight" not in at.args) & ("pos_weight" not in at.args)
+    return Moved(args=args, parameters={}, applies=np.asarray(applies))
+
+
+ERRORS = (
+    ErrorInput(
+        name="target of another shape",
+        call=lambda torch, loss: loss(torch.ones(3, 2), torch.ones(2)),
+        raises=("ValueError",),
+        match="must be the same as input size",
+    ),
+    ErrorInput(
+        name="target that would broadcast",
+        call=lambda torch, loss: loss(torch.ones(3), torch.ones(3, 1)),
+        raises=("ValueError",),
+        match="must be the same as input size",
+    ),
+    ErrorInput(
+        name="weight that does not broadcast",
+        call=lambda torch, loss: loss(torch.ones(3), torch.ones(3), weight=torch.ones(2)),
+        raises=("RuntimeError",),
+        match="must match the size",
+    ),
+    ErrorInput(
+        name="pos_weight that does not broadcast",
+        call=lambda torch, loss: loss(torch.ones(3, 2), torch.ones(3, 2), pos_weight=torch.ones(3)),
+        raises=("RuntimeError",),
+        match="must match the size",
+    ),
+    ErrorInput(
+        name="integer labels",
+        call=lambda torch, loss: loss(torch.ones(3), torch.ones(3, dtype=torch.int64)),
+        raises=("RuntimeError",),
+        match="can't be cast to the desired output type Long",
+    ),
+    ErrorInput(
+        name="integer logits",
+        call=lambda torch, loss: loss(torch.ones(3, dtype=torch.int64), torch.ones(3, dtype=torch.int64)),
+        raises=("NotImplementedError", "RuntimeError"),
+        match="not implemented for 'Long'",
+    ),
+    ErrorInput(
+        name="reduction of no known name",
+        call=lambda torch, loss: loss(torch.ones(3), torch.ones(3), reduction="average"),
+        raises=("ValueError",),
+        match="not a valid value for reduction",
+    ),
+)
 
 CONTRACT = Contract(
     name="binary_cross_entropy_with_logits",
@@ -39,23 +100,62 @@ CONTRACT = Contract(
     scales="B_ref = sum of both non-negative terms; B_abs = weight (1 + abs(x)), of the gradient weight",
     specials=(
         *table("input", {"target": 1.0}, {"+inf": INFINITE_LOGIT, "-inf": INFINITE_LOGIT, "nan": "nan"}),
+        *table("input", {"target": 0.0}, {"+inf": INFINITE_LOGIT, "-inf": INFINITE_LOGIT, "nan": "nan"}),
         *table(
             "target",
             {"input": 0.5},
-            {
-                "+inf": ("outside", "not a probability"),
-                "-inf": ("outside", "not a probability"),
-                "nan": "nan",
-                "+largest": ("outside", "not a probability"),
-                "-largest": ("outside", "not a probability"),
-                "-subnormal": ("outside", "not a probability"),
-                "-normal": ("outside", "not a probability"),
-            },
+            dict.fromkeys(("+inf", "-inf", "+largest", "-largest", "-subnormal", "-normal"), NO_PROBABILITY)
+            | {"nan": "nan"},
         ),
+        *table("weight", {"input": 0.5, "target": 1.0}, {"+inf": "+inf", "-inf": "-inf", "nan": "nan"}),
+        *table("pos_weight", {"input": 0.5, "target": 1.0}, {"+inf": NO_RATIO, "-inf": NO_RATIO, "nan": "nan"}),
         Special(condition="published: logit 1.5 against 1", args={"input": [1.5], "target": [1.0]}, want=0.2014),
+        Special(condition="even odds: log 2", args={"input": [0.0], "target": [0.5]}, want=0.6931),
+        Special(condition="wrong by 100: the logit itself", args={"input": [100.0], "target": [0.0]}, want=100.0),
+        Special(
+            condition="weight=0 beside a wrong row",
+            args={"input": [100.0], "target": [0.0], "weight": [0.0]},
+            want="0",
+        ),
+        Special(
+            condition="pos_weight=0 of a positive label",
+            args={"input": [-2.0], "target": [1.0], "pos_weight": [0.0]},
+            want="0",
+        ),
+        Special(
+            condition="published: 100 positives and 300 negatives, pos_weight 3",
+            args={"input": [1.5], "target": [1.0], "pos_weight": [3.0]},
+            want=0.6042,
+        ),
+        Special(
+            condition="mean of logit 1.5 against 1 and against 0",
+            args={"input": [1.5, 1.5], "target": [1.0, 0.0]},
+            want=0.9514,
+            reduction="mean",
+        ),
     ),
     laws=(
-        Law(name="mirror: x against t as -x against 1 - t", move=_mirror, gradients={"input": ("input", -1.0)}),
+        Law(
+            name="mirror: x against t as -x against 1 - t",
+            move=_mirror,
+            gradients={"input": ("input", -1.0), "target": ("target", -1.0)},
+        ),
+        Law(
+            name="pos_weight of a positive label is its weight",
+            move=_weighing_positives,
+            gradients={"input": ("input", 1.0)},
+        ),
         non_negative(),
+        Sibling(
+            name="is cross_entropy of the two logits 0 and x",
+            move=_as_two_classes,
+            loss=lambda torch: (
+                lambda input, target: torch.nn.functional.cross_entropy(
+                    torch.stack([torch.zeros_like(input), input], dim=-1), target.long(), reduction="none"
+                )
+            ),
+            real=("input", "target"),
+        ),
     ),
+    errors=ERRORS,
 )

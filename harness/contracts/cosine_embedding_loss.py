@@ -55,7 +55,7 @@ CONTRACT = Contract(
     summary="What the cosine of two vectors lacks to 1 where the label is 1, its excess over the margin where it is -1.",
     formula="1 - cos(x1, x2) where y = 1; max(0, cos(x1, x2) - margin) where y = -1",
     sources=("torch.nn.CosineEmbeddingLoss",),
-    dims={"D": (5, 1, 16)},
+    dims={"D": (5, 1, 8)},
     args=(
         Arg(name="input1", kind=Embedding(), dims=("D",)),
         Arg(name="input2", kind=Embedding(), dims=("D",)),

@@ -63,7 +63,7 @@ CONTRACT = Contract(
         "torch.nn.functional.cosine_similarity",
         "torch.nn.CosineSimilarity, which documents max(norm(x1) norm(x2), eps) instead",
     ),
-    dims={"D": (5, 1, 16)},
+    dims={"D": (5, 1, 8)},
     args=(Arg(name="x1", kind=Embedding(), dims=("D",)), Arg(name="x2", kind=Embedding(), dims=("D",))),
     parameters=(Parameter(name="dim", values=(1, -1)), Parameter(name="eps", values=(1e-8, 0.5, 1e-12))),
     oracle=cosine_similarity,

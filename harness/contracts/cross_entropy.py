@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -111,24 +112,37 @@ def _probability(value: str) -> Special:
     )
 
 
+def _wrong(name: str, raises: str, match: str, call: Callable[[Any, Callable[..., Any]], Any]) -> ErrorInput:
+    return ErrorInput(name=name, call=call, raises=(raises,), match=match)
+
+
+def _soft(wrong: ErrorInput) -> ErrorInput:
+    """The same call with probabilities."""
+
+    def call(torch: Any, loss: Callable[..., Any]) -> Any:
+        return wrong.call(torch, lambda x, y, **given: loss(x, torch.ones_like(x) / 3, **given))
+
+    return replace(wrong, call=call)
+
+
 WRONG_CALLS = (
-    ErrorInput(
-        name="weight of another length than the classes",
-        call=lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0, 1]), weight=torch.ones(2)),
-        raises=("RuntimeError",),
-        match="weight tensor should be defined either for all",
+    _wrong(
+        "weight of another length than the classes",
+        "RuntimeError",
+        "weight tensor should be defined either for all",
+        lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0, 1]), weight=torch.ones(2)),
     ),
-    ErrorInput(
-        name="label smoothing above 1",
-        call=lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0, 1]), label_smoothing=1.5),
-        raises=("RuntimeError",),
-        match=r"label_smoothing must be between 0.0 and 1.0",
+    _wrong(
+        "label smoothing above 1",
+        "RuntimeError",
+        r"label_smoothing must be between 0.0 and 1.0",
+        lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0, 1]), label_smoothing=1.5),
     ),
-    ErrorInput(
-        name="reduction that does not exist",
-        call=lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0, 1]), reduction="average"),
-        raises=("ValueError",),
-        match="not a valid value for reduction",
+    _wrong(
+        "reduction that does not exist",
+        "ValueError",
+        "not a valid value for reduction",
+        lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0, 1]), reduction="average"),
     ),
 )
 
@@ -136,7 +150,7 @@ CONTRACT = Contract(
     name="cross_entropy",
     module="CrossEntropyLoss",
     summary="Negative log-likelihood of a class under the softmax of logits.",
-    formula="sum over c of a_c * (logsumexp(x) - x_c), a = weight * ((1 - s) * onehot(target) + s / C); 0 where ignored",
+    formula="sum over c of a_c * (logsumexp(x) - x_c), a = weight * ((1 - s) * onehot(target) + s / C), ignored: 0",
     sources=("torch.nn.CrossEntropyLoss",),
     dims={"C": (5, 1, 2, 10, 64)},
     args=(
@@ -152,7 +166,7 @@ CONTRACT = Contract(
     arrange=unmask_targets,
     reductions={"sum": reductions.total, "mean": reductions.class_weighted_mean},
     layouts=("rows", "spatial", "strided", "single"),
-    scales="B_ref = abs(f) + sum p_j abs(x_j - x_t), the log1p form; B_abs = 1 + max abs(x), of the gradient twice the weight",
+    scales="B_ref = abs(f) + sum p_j abs(x_j - x_t), the log1p form; B_abs = 1 + max abs(x), of gradients 2 weight",
     specials=(
         *(_logit(value) for value in SPECIAL_VALUES),
         *(_weight(value) for value in SPECIAL_VALUES),
@@ -202,7 +216,7 @@ CONTRACT = Contract(
     laws=(
         Law(name=f"adding {SHIFT:g} to all logits changes nothing", move=_shifted, gradients={"input": ("input", 1.0)}),
         permuted(("input",), index="target", per_class=("weight",)),
-        Law(name="twice the weight, twice the loss", move=_doubled),
+        Law(name="twice the weight, twice the loss", move=_doubled, needs=("weight",)),
         Vanishing(name="0 where every class but the target is masked", move=_unrivalled),
         Sibling(
             name="a class index is a one-hot probability",
@@ -223,53 +237,53 @@ CONTRACT = Contract(
     ),
     errors=(
         *WRONG_CALLS,
-        ErrorInput(
-            name="class index at the number of classes",
-            call=lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0, 3])),
-            raises=("IndexError",),
-            match="Target 3 is out of bounds",
+        _wrong(
+            "class index at the number of classes",
+            "IndexError",
+            "Target 3 is out of bounds",
+            lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0, 3])),
         ),
-        ErrorInput(
-            name="class index -1",
-            call=lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0, -1])),
-            raises=("IndexError",),
-            match="Target -1 is out of bounds",
+        _wrong(
+            "class index -1",
+            "IndexError",
+            "Target -1 is out of bounds",
+            lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0, -1])),
         ),
-        ErrorInput(
-            name="class index at the number of classes, smoothed",
-            call=lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0, 3]), label_smoothing=0.1),
-            raises=("IndexError",),
-            match="Target 3 is out of bounds",
+        _wrong(
+            "class index at the number of classes, smoothed",
+            "IndexError",
+            "Target 3 is out of bounds",
+            lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0, 3]), label_smoothing=0.1),
         ),
-        ErrorInput(
-            name="fewer targets than rows",
-            call=lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0])),
-            raises=("ValueError",),
-            match="to match target batch_size",
+        _wrong(
+            "fewer targets than rows",
+            "ValueError",
+            "to match target batch_size",
+            lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0])),
         ),
-        ErrorInput(
-            name="class indices of dtype int32",
-            call=lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0, 1], dtype=torch.int32)),
-            raises=("RuntimeError",),
-            match="expected target dtype to be Long",
+        _wrong(
+            "class indices of dtype int32",
+            "RuntimeError",
+            "expected target dtype to be Long",
+            lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0, 1], dtype=torch.int32)),
         ),
-        ErrorInput(
-            name="class indices of dtype float32",
-            call=lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0.0, 1.0])),
-            raises=("RuntimeError",),
-            match="expected target dtype to be Long",
+        _wrong(
+            "class indices of dtype float32",
+            "RuntimeError",
+            "expected target dtype to be Long",
+            lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0.0, 1.0])),
         ),
-        ErrorInput(
-            name="logits of dtype int64",
-            call=lambda torch, loss: loss(torch.zeros(2, 3, dtype=torch.int64), torch.tensor([0, 1])),
-            raises=("NotImplementedError", "RuntimeError"),
-            match="not implemented for 'Long'",
+        _wrong(
+            "logits of dtype int64",
+            "NotImplementedError",
+            "not implemented for 'Long'",
+            lambda torch, loss: loss(torch.zeros(2, 3, dtype=torch.int64), torch.tensor([0, 1])),
         ),
-        ErrorInput(
-            name="pixels of another shape than the targets",
-            call=lambda torch, loss: loss(torch.zeros(2, 3, 4), torch.zeros(2, 5, dtype=torch.int64)),
-            raises=("RuntimeError",),
-            match="Expected target size",
+        _wrong(
+            "pixels of another shape than the targets",
+            "RuntimeError",
+            "Expected target size",
+            lambda torch, loss: loss(torch.zeros(2, 3, 4), torch.zeros(2, 5, dtype=torch.int64)),
         ),
     ),
 )
@@ -291,12 +305,12 @@ SOFT = replace(
         *(
             replace(
                 row,
-                args=row.args | {"target": [[0.75, 0.0, 0.25]]},
+                args={**row.args, "target": [[0.75, 0.0, 0.25]]},
                 condition=row.condition.replace("off target", "of probability 0"),
             )
             for row in map(_logit, SPECIAL_VALUES)
         ),
-        *(replace(row, args=row.args | {"target": [[1.0, 0.0, 0.0]]}) for row in map(_weight, SPECIAL_VALUES)),
+        *(replace(row, args={**row.args, "target": [[1.0, 0.0, 0.0]]}) for row in map(_weight, SPECIAL_VALUES)),
         *(_probability(value) for value in SPECIAL_VALUES),
         Special(
             condition="logits=-inf of probability 0.5",
@@ -322,36 +336,28 @@ SOFT = replace(
             gradients={"input": ("input", 1.0), "target": ("target", 1.0)},
         ),
         permuted(("input", "target"), per_class=("weight",)),
-        Law(name="twice the weight, twice the loss", move=_doubled),
+        Law(name="twice the weight, twice the loss", move=_doubled, needs=("weight",)),
         non_negative(),
     ),
     errors=(
-        *(
-            replace(
-                wrong,
-                call=lambda torch, loss, call=wrong.call: call(
-                    torch, lambda x, y, **given: loss(x, torch.ones_like(x) / 3, **given)
-                ),
-            )
-            for wrong in WRONG_CALLS
+        *map(_soft, WRONG_CALLS),
+        _wrong(
+            "probabilities of dtype int64",
+            "RuntimeError",
+            "Expected floating point type for target with class probabilities",
+            lambda torch, loss: loss(torch.zeros(2, 3), torch.zeros(2, 3, dtype=torch.int64)),
         ),
-        ErrorInput(
-            name="probabilities of dtype int64",
-            call=lambda torch, loss: loss(torch.zeros(2, 3), torch.zeros(2, 3, dtype=torch.int64)),
-            raises=("RuntimeError",),
-            match="Expected floating point type for target with class probabilities",
+        _wrong(
+            "ignore_index with probabilities",
+            "RuntimeError",
+            "ignore_index is not supported for floating point target",
+            lambda torch, loss: loss(torch.zeros(2, 3), torch.ones(2, 3) / 3, ignore_index=1),
         ),
-        ErrorInput(
-            name="ignore_index with probabilities",
-            call=lambda torch, loss: loss(torch.zeros(2, 3), torch.ones(2, 3) / 3, ignore_index=1),
-            raises=("RuntimeError",),
-            match="ignore_index is not supported for floating point target",
-        ),
-        ErrorInput(
-            name="probabilities for other classes than the logits",
-            call=lambda torch, loss: loss(torch.zeros(2, 3), torch.ones(2, 2) / 2),
-            raises=("RuntimeError",),
-            match="target tensor expected",
+        _wrong(
+            "probabilities for other classes than the logits",
+            "RuntimeError",
+            "target tensor expected",
+            lambda torch, loss: loss(torch.zeros(2, 3), torch.ones(2, 2) / 2),
         ),
     ),
 )

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from harness.contract import Contract, Parameter
-from harness.deviations import Points
+from harness.deviations import Deviation, Points
 from harness.domain import Arg, NonNegative, Real
 from harness.laws import Law, Moved, exchanged, non_negative
 from harness.special import SPECIAL_VALUES, ErrorInput, Special, Wanted, table
 from harness.ulp import round_to
-from reference.likelihood import gaussian_nll_loss
+from reference.likelihood import gaussian_nll_loss, gaussian_nll_loss_clamped_gradient
+from reference.truth import Array
 
 NEGATIVE = ("outside", "a variance is not negative")
 VARIANCES: dict[str, Wanted | tuple[str, str]] = {
     **dict.fromkeys((v for v in SPECIAL_VALUES if v[0] == "-" and v != "-0"), NEGATIVE),
-    "+inf": "+inf",
-    "nan": "nan",
-}
     "+inf": "+inf",
     "nan": "nan",
 }
@@ -34,6 +33,24 @@ def _clamped(at: Points) -> Moved:
     )
 
 
+def _near_clamp(at: Points) -> npt.NDArray[np.bool_]:
+    return np.asarray(at["var"] < at["eps"] + 1e-3, np.bool_)
+
+
+def _through(at: Points, output: str) -> tuple[Array, ...]:
+    return (gaussian_nll_loss(**at.args, **at.parameters).gradients[output].exact,)
+
+
+CLAMP = Deviation(
+    name="the gradient of the variance passes the clamp",
+    where="var <= eps, where the loss does not depend on var",
+    region=lambda at: at["var"] <= at["eps"],
+    outputs=("var",),
+    documented=_through,
+    says="The clamping of var is ignored with respect to autograd, and so the gradients are unaffected by it.",
+    source="torch.nn.GaussianNLLLoss",
+)
+
 CONTRACT = Contract(
     name="gaussian_nll_loss",
     module="GaussianNLLLoss",
@@ -49,7 +66,7 @@ CONTRACT = Contract(
         Arg(name="var", kind=NonNegative()),
     ),
     parameters=(Parameter(name="full", values=(False, True)), Parameter(name="eps", values=(1e-6, 0.5))),
-    oracle=gaussian_nll_loss,
+    oracle=gaussian_nll_loss_clamped_gradient,
     scales="B_ref = (abs(log m) + d**2 / m) / 2; B_abs = 1 + abs(log m) + (abs(x) + abs(y))**2 / m; order d * d / m",
     specials=(
         *table("input", {"target": 0.0, "var": 1.0}, {"+inf": "+inf", "-inf": "+inf", "nan": "nan"}),
@@ -77,6 +94,8 @@ CONTRACT = Contract(
         ),
         non_negative(lambda at: np.asarray(at["var"] >= 1.0, np.bool_), "never below 0 for variances of at least 1"),
     ),
+    deviations=(CLAMP,),
+    near_kink=_near_clamp,
     errors=(
         ErrorInput(
             name="negative variance",

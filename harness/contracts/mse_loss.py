@@ -63,7 +63,7 @@ CONTRACT = Contract(
     ),
     oracle=mse_loss,
     reductions={"sum": reductions.total, "mean": reductions.weighted_mean},
-    scales="B_ref = abs(f): one subtraction, then products; B_abs = weight (abs(x) + abs(y))**2; order weight * (d * d)",
+    scales="B_ref = abs(f): a subtraction, then products; B_abs = weight (abs(x) + abs(y))**2; order weight * (d * d)",
     specials=(
         *table("input", {"target": 0.0}, {"+inf": "+inf", "-inf": "+inf", "nan": "nan"}),
         *table("target", {"input": 0.0}, {"+inf": "+inf", "-inf": "+inf", "nan": "nan"}),

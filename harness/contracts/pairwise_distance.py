@@ -57,7 +57,7 @@ CONTRACT = Contract(
     summary="p-norm of the difference of two vectors, eps added to each of its entries.",
     formula="(sum over i of abs(x1_i - x2_i + eps)**p)**(1 / p); the largest of them for p = inf, the least for p = -inf",
     sources=("torch.nn.PairwiseDistance",),
-    dims={"D": (5, 1, 16)},
+    dims={"D": (5, 1, 8)},
     args=(Arg(name="x1", kind=Embedding(), dims=("D",)), Arg(name="x2", kind=Embedding(), dims=("D",))),
     parameters=(
         Parameter(name="p", values=(2.0, 1.0, 3.0, INF, 0.5, -1.0)),

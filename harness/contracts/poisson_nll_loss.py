@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
+import numpy.typing as npt
+
 from harness.contract import Contract, Parameter
 from harness.deviations import Points
 from harness.domain import Arg, Count, NonNegative, Real
@@ -12,17 +15,26 @@ from harness.laws import Law, Moved, everywhere
 from harness.special import SPECIAL_VALUES, ErrorInput, Special, Wanted, table
 from reference.likelihood import poisson_nll_loss
 
+NEAR = 1e-3
 LOG_COUNTS = tuple(math.log(n) for n in (2.0, 3.0, 4.0, 7.0, 40.0, 1000.0, 65504.0))
 """Log-rates at which the terms of the full loss cancel."""
 NO_COUNT = ("outside", "not a count")
 NO_RATE = ("outside", "a rate is not negative")
 COUNTS: dict[str, Wanted | tuple[str, str]] = {
-    v: NO_COUNT for v in SPECIAL_VALUES if v not in ("+0", "-0", "+largest", "nan")
-} | {"nan": "nan"}
-RATES: dict[str, Wanted | tuple[str, str]] = {v: NO_RATE for v in SPECIAL_VALUES if v[0] == "-" and v != "-0"} | {
+    **dict.fromkeys((v for v in SPECIAL_VALUES if v not in ("+0", "-0", "+largest", "nan")), NO_COUNT),
+    "nan": "nan",
+}
+RATES: dict[str, Wanted | tuple[str, str]] = {
+    **dict.fromkeys((v for v in SPECIAL_VALUES if v[0] == "-" and v != "-0"), NO_RATE),
     "+inf": "+inf",
     "nan": "nan",
 }
+
+
+def _near_one(at: Points) -> npt.NDArray[np.bool_]:
+    """Stirling's term sets in beyond a count of 1 with a jump, and begins at 0."""
+    t = at["target"]
+    return np.asarray(bool(at["full"]) & ((np.abs(t - 1.0) < NEAR) | (t < NEAR)), np.bool_)
 
 
 def _without_stirling(at: Points) -> Moved:
@@ -87,6 +99,7 @@ CONTRACT = Contract(
         Law(name="full adds nothing to counts 0 and 1", move=_without_stirling, gradients={"input": ("input", 1.0)}),
     ),
     errors=ERRORS,
+    near_kink=_near_one,
 )
 
 RATE = replace(

@@ -26,7 +26,8 @@ def _as_logit(at: Points) -> Moved:
 
 
 def _as_margin(at: Points) -> Moved:
-    return Moved(args={"input": round_to(at.precision, at["input"] * at["target"])}, parameters={}, applies=everywhere(at))
+    margin = round_to(at.precision, at["input"] * at["target"])
+    return Moved(args={"input": margin}, parameters={}, applies=everywhere(at))
 
 
 CONTRACT = Contract(
@@ -73,9 +74,7 @@ CONTRACT = Contract(
         Sibling(
             name="is binary_cross_entropy_with_logits with labels 0 and 1",
             move=_as_logit,
-            loss=lambda torch: (
-                lambda **k: torch.nn.functional.binary_cross_entropy_with_logits(**k, reduction="none")
-            ),
+            loss=lambda torch: lambda **k: torch.nn.functional.binary_cross_entropy_with_logits(**k, reduction="none"),
             real=("input", "target"),
         ),
     ),

@@ -1,7 +1,7 @@
 """torch's binary_cross_entropy.
 
-The gradient is (x - y) / max(x (1 - x), 1e-12), then the weight; 1e-12 is a float32 number, and 0 in float16. The target
-gradient is -logit(x), then the weight, and knows no clamp.
+The gradient is (x - y) / max(x (1 - x), 1e-12), then the weight; 1e-12 is a float32 number, and 0 in float16. The
+target gradient is -logit(x), then the weight, and knows no clamp.
 """
 
 from dataclasses import replace
@@ -21,7 +21,8 @@ def _denominator(at: Points) -> Array:
 
 
 def _floored(at: Points) -> Mask:
-    return np.asarray((_denominator(at) < LEAST) & (at["weight"] != 0.0) & (at["input"] != at["target"]) | _perfect(at))
+    missed = (at["input"] != at["target"]) | _perfect(at)
+    return np.asarray((_denominator(at) < LEAST) & (at["weight"] != 0.0) & missed)
 
 
 def _perfect(at: Points) -> Mask:
@@ -32,6 +33,15 @@ def _perfect(at: Points) -> Mask:
 
 def _over_floor(at: Points, output: str) -> Array:
     return np.asarray(at["weight"] * ((at["input"] - at["target"]) / LEAST))
+
+
+def _negative_zero(at: Points) -> Mask:
+    x = at["input"]
+    return np.asarray((x == 0.0) & np.signbit(x) & (at["target"] > 0.0) & (at["weight"] != 0.0))
+
+
+def _opposite(at: Points, output: str) -> Array:
+    return -at.truth.outputs()[output].exact
 
 
 def _quotient_overflows(at: Points) -> Mask:
@@ -79,6 +89,15 @@ FAULTS = (
             Witness(args={"input": [0.0], "target": [0.0]}, dtype="float16"),
             Witness(args={"input": [1.0], "target": [1.0]}, dtype="float16"),
         ),
+    ),
+    Fault(
+        name="the gradient at -0 points the wrong way in float16",
+        where="input = -0 and target > 0: the greater of -0 and 1e-12, which is 0 in float16, is taken as -0",
+        region=_negative_zero,
+        outputs=("input",),
+        dtypes=("float16",),
+        seen=exactly("inf for a true -inf", _opposite, "input"),
+        witnesses=(Witness(args={"input": [-0.0], "target": [1.0]}, dtype="float16"),),
     ),
     Fault(
         name="the gradient overflows before the weight brings it back in float16",

@@ -1,15 +1,14 @@
 """torch's binary_cross_entropy_with_logits.
 
-With p = pos_weight the value is weight * ((1 - y) x - (1 + (p - 1) y) logsigmoid(x)), a difference of two numbers near x
-where x < 0. The gradient is sigmoid(x) - y and, with pos_weight, (p y + 1 - y) sigmoid(x) - p y. Each step is rounded to
-the dtype under test. The regions below compare what these roundings can cost with what a sound loss may cost.
+With p = pos_weight the value is weight * ((1 - y) x - (1 + (p - 1) y) logsigmoid(x)), a difference of two numbers near
+x where x < 0. The gradient is sigmoid(x) - y and, with pos_weight, (p y + 1 - y) sigmoid(x) - p y. Each step is rounded
+to the dtype under test. The regions below compare what these roundings can cost with what a sound loss may cost.
 """
 
 from dataclasses import replace
 
 import numpy as np
 
-from harness.bounds import GRADIENT_CONSTANT, VALUE_CONSTANT
 from harness.bounds import GRADIENT_CONSTANT, VALUE_CONSTANT, bounds
 from harness.contracts.binary_cross_entropy_with_logits import CONTRACT
 from harness.deviations import LOST_DIGITS, PARTIAL, Fault, Mask, Points, Region, Witness
@@ -46,7 +45,7 @@ def _sound_value(at: Points) -> Array:
 
 
 def _sound_gradient(at: Points) -> Array:
-    """The error that leaves the gradient mixed-stable: an ordinal of the logit and of a soft label moves it that far."""
+    """The error that leaves the gradient mixed-stable; its conditioning is a step of the logit and of a soft label."""
     x, y, p = at["input"], at["target"], at.precision
     wanted = at.truth.gradients["input"]
 
@@ -177,11 +176,13 @@ FAULTS = (
         region=_among(_weighted_positive, _absorbed),
         outputs=("value",),
         seen=LOST_DIGITS,
-        witnesses=(Witness(args={"input": [0.0], "target": [1.0], "pos_weight": ["0x1.3a92a30553261p-12"]}, dtype="float64"),),
+        witnesses=(
+            Witness(args={"input": [0.0], "target": [1.0], "pos_weight": ["0x1.3a92a30553261p-12"]}, dtype="float64"),
+        ),
     ),
     Fault(
         name="confident positives lose their gradient",
-        where="the gradient is the small difference of sigmoid(x) and y, with pos_weight of (p y + 1 - y) sigmoid(x) and p y",
+        where="sigmoid(x) - y, with pos_weight (p y + 1 - y) sigmoid(x) - p y, is a small difference",
         region=_among(_positive, _saturates),
         outputs=("input",),
         seen=LOST_DIGITS,
@@ -190,9 +191,7 @@ FAULTS = (
             Witness(args={"input": [8.0], "target": [1.0]}),
             Witness(args={"input": [20.0], "target": [1.0], "pos_weight": [3.0]}),
             Witness(args={"input": [40.0], "target": [1.0]}, dtype="float64"),
-            Witness(
-                args={"input": [6.1875], "target": [1.0], "weight": [0.5], "pos_weight": [3.0]}, dtype="bfloat16"
-            ),
+            Witness(args={"input": [6.1875], "target": [1.0], "weight": [0.5], "pos_weight": [3.0]}, dtype="bfloat16"),
         ),
         upstream=GRADIENT_ONLY,
     ),
@@ -221,8 +220,7 @@ FAULTS = (
     ),
     Fault(
         name="a term of the loss overflows before the weights bring it back",
-        where="with weight or pos_weight: (1 + (p - 1) y) logsigmoid(x) or the unweighted loss is beyond the largest number, "
-        "the loss is not",
+        where="(1 + (pos_weight - 1) y) logsigmoid(x), or the loss without its weight, overflows; the loss does not",
         region=_overflows_alone("value"),
         outputs=("value",),
         seen=PARTIAL,
@@ -234,14 +232,16 @@ FAULTS = (
     ),
     Fault(
         name="the target gradient overflows before the weight brings it back",
-        where="with weight and pos_weight: pos_weight * logsigmoid(x) is beyond the largest number, the gradient is not",
+        where="with weight: pos_weight * logsigmoid(x) overflows, and the target gradient does not",
         region=_overflows_alone("target"),
         outputs=("target",),
         seen=PARTIAL,
         witnesses=(
             Witness(args={"input": [-(2.0**127)], "target": [0.0], "weight": [0.0], "pos_weight": [2.0]}),
             Witness(args={"input": [-(2.0**127)], "target": [0.0], "weight": [0.5], "pos_weight": [2.0]}),
-            Witness(args={"input": [-(2.0**1023)], "target": [0.0], "weight": [0.0], "pos_weight": [2.0]}, dtype="float64"),
+            Witness(
+                args={"input": [-(2.0**1023)], "target": [0.0], "weight": [0.0], "pos_weight": [2.0]}, dtype="float64"
+            ),
         ),
     ),
 )

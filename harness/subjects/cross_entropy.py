@@ -21,7 +21,7 @@ from harness.deviations import (
     partial_leaves_range,
 )
 from harness.subjects.builtin import builtin
-from harness.ulp import round_to
+from harness.ulp import FLOAT32, round_to
 from reference.classification import class_coefficients, sum_of_others
 from reference.numerics import product, softmax
 from reference.truth import Array
@@ -30,7 +30,6 @@ LOG_SOFTMAX = "https://github.com/pytorch/pytorch/issues/113708"
 IGNORED = "https://github.com/pytorch/pytorch/issues/11551"
 
 
-import os; K=float(os.environ.get("KK","2"))
 def _coefficients(at: Points) -> Array:
     weight = at.args.get("weight")
     smoothing = at.parameters.get("label_smoothing", 0.0)
@@ -38,30 +37,43 @@ def _coefficients(at: Points) -> Array:
     return class_coefficients(at["target"], at["input"].shape[1], weight, ignored, smoothing)
 
 
-def _shows(small: Array, scale: Array, at: Points, constant: float, roundings: float) -> Mask:
-    """Entries that lose more to ``roundings`` of 1 + tail, u each, than to ``constant`` roundings of the logits."""
+def _shows(lost: Array, small: Array, scale: Array, at: Points, constant: float) -> Mask:
+    """Entries that lose more to the rounding of 1 + tail than to ``constant`` roundings of the logits and underflow."""
     p, s = at.precision, softmax(at["input"])
     pulled = s.spread + product(np.minimum(s.probability, s.complement), np.abs(at["input"])).sum(axis=1)
     moved = p.u * (small + scale * np.reshape(pulled, (-1,) + (1,) * (scale.ndim - 1)))
-    lost = np.minimum(small, roundings * p.u * scale)
     return np.asarray(lost > constant * (moved + p.smallest_subnormal * (1.0 + scale)), np.bool_)
 
 
 def _small_loss(at: Points) -> Mask:
-    return _shows(at.truth.value.exact, _coefficients(at).sum(axis=1), at, 16.0, float(at["input"].shape[1]))
+    loss, scale = at.truth.value.exact, _coefficients(at).sum(axis=1)
+    products = loss
+    if np.ndim(at["target"]) == 2:
+        # A probability of the target, and its product with log p, are rounded too.
+        soft = (at["target"] > 0.0) & (at["target"] < 1.0)
+        products = np.where(soft.any(axis=1), 2.0, 1.0) * loss
+    return _shows(np.minimum(loss, _sum_of_exponentials(at) * scale), products, scale, at, 16.0)
+
+
+def _sum_of_exponentials(at: Points) -> float:
+    """Rounding error of a sum of exponentials, the largest of them 1: one a class, or at the end alone in 16 bits."""
+    return at.precision.u * (1.5 if at.precision.bits == 16 else float(at["input"].shape[1]))
 
 
 def _certain_class(at: Points) -> Mask:
     """Entries of the class of probability near 1 whose gradient, a difference of two numbers near a_j, is small."""
     s, a = softmax(at["input"]), _coefficients(at)
-    terms = s.probability * sum_of_others(a) + a * s.complement
-    return (s.complement < 0.5) & _shows(terms, a.sum(axis=1, keepdims=True), at, 32.0, K)
+    terms, scale = s.probability * sum_of_others(a) + a * s.complement, a.sum(axis=1, keepdims=True)
+    u = FLOAT32.u if at.precision.bits == 16 else at.precision.u
+    # log p is rounded to the dtype; p and the difference are not, in 16 bits.
+    lost = np.maximum(scale * np.minimum(s.complement, 1.5 * at.precision.u), np.minimum(terms, 1.5 * u * scale))
+    return (s.complement < 0.5) & _shows(lost, terms, scale, at, 32.0)
 
 
 def _small_log_probability(at: Points) -> Mask:
-    weight = np.asarray(at["weight"]) * np.ones_like(at["input"])
-    slope = (1.0 - at.parameters.get("label_smoothing", 0.0)) * weight
-    return _shows(at.truth.gradients["target"].exact, slope, at, 32.0, float(at["input"].shape[1]))
+    slope = (1.0 - at.parameters.get("label_smoothing", 0.0)) * np.asarray(at["weight"]) * np.ones_like(at["input"])
+    exact = at.truth.gradients["target"].exact
+    return _shows(np.minimum(exact, _sum_of_exponentials(at) * slope), exact, slope, at, 32.0)
 
 
 def _log_p_overflows(at: Points) -> Mask:
@@ -73,7 +85,7 @@ def _log_p_overflows(at: Points) -> Mask:
 
 
 def _masked_without_weight(at: Points) -> Mask:
-    """Rows in which a class of logit -inf is multiplied by a weight, a probability or a share of smoothing that is 0."""
+    """Rows in which the loss multiplies an infinite log-probability, or one that is nan, by 0 and by nothing else."""
     smoothing, target = at.parameters.get("label_smoothing", 0.0), at["target"]
     masked = np.isneginf(at["input"])
     weightless = np.broadcast_to(np.asarray(at["weight"]) == 0.0, masked.shape)
@@ -82,7 +94,8 @@ def _masked_without_weight(at: Points) -> Mask:
     else:
         chosen = target[:, None] == np.arange(masked.shape[1])
         free = (chosen & (weightless | (smoothing == 1.0))) | (weightless & (smoothing > 0.0))
-    return np.asarray((masked & free).any(axis=1) & kept(at), np.bool_)
+    undefined = np.isnan(softmax(at["input"]).log_sum) & (_coefficients(at) == 0.0).all(axis=1)
+    return np.asarray(((masked & free).any(axis=1) | undefined) & kept(at), np.bool_)
 
 
 def _infinite_without_slope(at: Points) -> Mask:
@@ -93,9 +106,10 @@ def _infinite_without_slope(at: Points) -> Mask:
 
 
 def _ignored_and_undefined(at: Points) -> Mask:
-    """Ignored rows whose softmax, or whose product with a weight that smoothing gives to all classes, is nan."""
+    """Rows without effect whose softmax, or whose product with a weight that smoothing gives to all classes, is nan."""
     weight = not np.isfinite(at["weight"]).all() and at.parameters.get("label_smoothing", 0.0) > 0.0
-    return np.asarray((np.isnan(softmax(at["input"]).log_sum) | weight) & ~kept(at), np.bool_)
+    undefined = np.isnan(softmax(at["input"]).log_sum) & (_coefficients(at) == 0.0).all(axis=1)
+    return np.asarray(undefined | (~kept(at) & weight), np.bool_)
 
 
 def _sum_overflows(at: Points) -> Mask:
@@ -180,7 +194,7 @@ FAULTS = (
     MASKED,
     Fault(
         name="ignored row reaches the gradient",
-        where="target ignored; a logit nan or +inf, all of them -inf, or a weight that is no number under label smoothing",
+        where="target ignored or of weight 0; a logit nan or +inf, all logits -inf, or a weight not finite if smoothed",
         region=_ignored_and_undefined,
         outputs=("input",),
         seen=NAN,

@@ -31,7 +31,9 @@ def _factors(at: Points) -> tuple[Array, ...]:
 
 def _meeting_infinities(at: Points) -> npt.NDArray[np.bool_]:
     """Where 0.5 / m overflows, and with it the other term: inf - inf, or an overflow that the truth does not share."""
-    p, truth, m = at.precision, at.truth.gradients["var"].exact, _clamped(at)
+    p, m = at.precision, _clamped(at)
+    d = at["input"] - at["target"]
+    truth = np.where(at["var"] <= at["eps"], 0.5 / m - 0.5 * (d / m) ** 2, at.truth.gradients["var"].exact)
     first = round_to(p, 0.5 / m)
     second = round_to(p, 0.5 * round_to(p, _quotient(at)[1] / m))
     got = round_to(p, first - second)
@@ -41,7 +43,7 @@ def _meeting_infinities(at: Points) -> npt.NDArray[np.bool_]:
 FAULTS = (
     Fault(
         name="the square or its quotient overflows before the variance or the half brings it back",
-        where="d**2 or d**2 / m is beyond the largest number, the loss is not; d = input - target, m = max(var, eps)",
+        where="d**2 or d**2 / m exceeds the largest number, the loss not; d = input - target, m = max(var, eps)",
         region=part_overflows("value", _quotient),
         outputs=("value",),
         seen=PARTIAL,
@@ -63,7 +65,7 @@ FAULTS = (
     ),
     Fault(
         name="parts of the gradient of the variance overflow",
-        where="d**2, d**2 / m, d**2 / m / m or 0.5 / m exceeds the largest number; d = input - target, m = max(var, eps)",
+        where="d**2, d**2 / m, d**2 / m / m or 0.5 / m exceeds the largest number; d and m as above",
         region=_meeting_infinities,
         outputs=("var",),
         seen=PARTIAL,

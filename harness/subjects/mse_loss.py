@@ -1,7 +1,7 @@
 """torch's mse_loss.
 
-Without weight one kernel computes d**2 and 2 d. With weight the loss is composed of tensor operations in the dtype under
-test: d, d**2, weight * d**2; backward d, 2 d, weight * (2 d).
+Without weight one kernel computes d**2 and 2 d. With weight the loss is composed of tensor operations, each rounded to
+the dtype under test: d, d**2, weight * d**2; backward d, 2 d, weight * (2 d).
 """
 
 import numpy as np

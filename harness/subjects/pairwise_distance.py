@@ -5,36 +5,39 @@ import numpy as np
 from harness.contracts.pairwise_distance import CONTRACT
 from harness.deviations import PARTIAL, Fault, Mask, Points, Witness
 from harness.subjects.builtin import builtin
-from harness.ulp import Array
+from harness.ulp import Array, Precision
 
 
-def _lost(points: Points, sizes: Array) -> Mask:
-    p = points.precision
-    return np.asarray((sizes > p.largest) | (sizes < p.smallest_normal), np.bool_)
-
-
-def _sum_of_powers(points: Points) -> Mask:
+def sum_leaves(norm: Array, p: float, precision: Precision) -> Mask:
     """The norm is the root of the sum of abs(d)**p, which is not divided by the largest of them first."""
-    norm, p = points.truth.value.exact, float(points["p"])
-    return _lost(points, norm**p) & (norm > 0.0) & (p != 1.0) & np.isfinite(p)
+    total = norm**p
+    beyond = (total > precision.largest) | (total < precision.smallest_normal)
+    return np.asarray(beyond & (norm > 0.0) & (p != 1.0) & np.isfinite(p), np.bool_)
+
+
+def powers_leave(norm: Array, d: Array, p: float, precision: Precision) -> Mask:
+    """The slope is made of d, abs(d)**(p - 2) and norm**(1 - p), each a number of the dtype, as is the norm."""
+    beyond = np.zeros(d.shape, np.bool_)
+    if p == 1.0 or np.isinf(p):
+        return beyond
+    beyond |= (norm > precision.largest)[:, None]
+    if p != 2.0:
+        power = norm ** (p - 1.0)
+        beyond |= ((np.maximum(power, 1.0 / power) > precision.largest) & (norm > 0.0))[:, None]
+    if p < 1.0:
+        power = np.abs(d) ** (p - 1.0)
+        subnormal = (power < precision.smallest_normal) & (power >= precision.smallest_subnormal)
+        beyond |= ((power > precision.largest) & (d != 0.0)) | subnormal
+    return beyond
+
+
+def _sum(points: Points) -> Mask:
+    return sum_leaves(points.truth.value.exact, float(points["p"]), points.precision)
 
 
 def _apart(points: Points) -> Mask:
-    """The slope is made of d, abs(d)**(p - 2) and norm**(1 - p), each a number of the dtype, as is the norm."""
-    norm, p = points.truth.value.exact, float(points["p"])
-    largest = points.precision.largest
-    if p == 1.0 or np.isinf(p):
-        return np.zeros(norm.shape, np.bool_)
-    beyond = norm > largest
-    if p != 2.0:
-        power = norm ** (p - 1.0)
-        beyond |= (np.maximum(power, 1.0 / power) > largest) & (norm > 0.0)
-    if p < 1.0:
-        d = np.abs(np.asarray(points["x1"], np.float64) - points["x2"] + points["eps"])
-        power, least = d ** (p - 1.0), points.precision
-        subnormal = (power < least.smallest_normal) & (power >= least.smallest_subnormal)
-        return np.asarray(beyond[:, None] | ((power > largest) & (d > 0.0)) | subnormal, np.bool_)
-    return np.asarray(beyond, np.bool_)
+    d = np.asarray(points["x1"], np.float64) - points["x2"] + points["eps"]
+    return powers_leave(points.truth.value.exact, d, float(points["p"]), points.precision)
 
 
 SUBJECTS = builtin(
@@ -44,7 +47,7 @@ SUBJECTS = builtin(
         Fault(
             name="the sum of powers leaves the range",
             where="norm**p beyond the largest or below the smallest normal number",
-            region=_sum_of_powers,
+            region=_sum,
             outputs=("value", "x1", "x2"),
             dtypes=("float64", "float32", "bfloat16"),
             seen=PARTIAL,

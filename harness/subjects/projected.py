@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.bounds import GRADIENT_CONSTANT, VALUE_CONSTANT, accumulator, depth
-from harness.deviations import PARTIAL, Fault, Points, Region, Witness
+from harness.deviations import PARTIAL, Fault, Points, Region, Seen, Witness
 from harness.ulp import Array
 from reference.classification import sum_of_others
 from reference.numerics import product, softmax
 from reference.projection import Computed
+from reference.truth import Output
 
 Mask = npt.NDArray[np.bool_]
 
@@ -40,6 +41,8 @@ class Stage(NamedTuple):
     """Output -> largest number that the loss makes of the logits before targets and smoothing shrink it."""
     void: Mask | bool = False
     """Rows that multiply an infinite one by 0."""
+    through: tuple[Array, Array] | None = None
+    """Positive and negative terms of the features that a projection makes on the way."""
 
 
 Stages = Callable[[Points], list[Stage]]
@@ -82,11 +85,15 @@ def rounding_of_one_shows(stages: Stages, output: str) -> Region:
     return region
 
 
-def _without_logits(stage: Stage, at: Points) -> Mask:
+def without_logits(stage: Stage, at: Points) -> Mask:
     """Rows whose softmax is nan: the largest logit is infinite in the dtype, or a partial sum of one is."""
     top, most = np.max(stage.logits.exact, axis=1), accumulator(at.precision).largest
     above, below = stage.parts
-    return ~(np.abs(top) <= at.precision.largest) | (above > most).any(axis=1) | (below > most).all(axis=1)
+    lost = ~(np.abs(top) <= at.precision.largest) | (above > most).any(axis=1) | (below > most).all(axis=1)
+    if stage.through is not None:
+        above, below = stage.through
+        lost |= (np.maximum(above, below) > most).any(axis=1) | (np.abs(above - below) > at.precision.largest).any(axis=1)
+    return np.asarray(lost, np.bool_)
 
 
 def logits_overflow(stages: Stages, output: str) -> Region:
@@ -96,7 +103,7 @@ def logits_overflow(stages: Stages, output: str) -> Region:
         largest, wanted = at.precision.largest, at.truth.outputs()[output]
         mask, beyond = np.zeros((2, *wanted.exact.shape), np.bool_)
         for stage in stages(at):
-            spoiled = _without_logits(stage, at)
+            spoiled = without_logits(stage, at)
             if output == "value":
                 counts = stage.coefficients != 0.0
                 mask[stage.rows] |= (spoiled & counts.any(axis=1)) | stage.void
@@ -113,6 +120,29 @@ def logits_overflow(stages: Stages, output: str) -> Region:
         return np.asarray(mask | (beyond & (np.abs(wanted.exact) <= largest)), np.bool_)
 
     return region
+
+
+def class_overflows(stages: Stages, output: str) -> Region:
+    """Where a class that has a share counts as impossible, since a negative partial sum of its logit overflows."""
+
+    def region(at: Points) -> Mask:
+        mask = np.zeros(at.truth.outputs()[output].exact.shape, np.bool_)
+        for stage in stages(at):
+            share = softmax(stage.logits.exact).probability > at.precision.u
+            lost = (share & (stage.parts[1] > accumulator(at.precision).largest)).any(axis=1)
+            mask[stage.rows] |= lost.reshape((-1,) + (1,) * (mask.ndim - 1))
+        return mask
+
+    return region
+
+
+def _within_the_scale(got: Array, truth: Output, points: Points, bound: Array) -> Mask:
+    return np.asarray(np.abs(got) <= truth.absolute, np.bool_)
+
+
+WITHOUT_THE_CLASS = Seen(
+    text="a number within the scale of the loss, that of the loss without the class", holds=_within_the_scale, exact=False
+)
 
 
 def slope_of(logits: Computed, coefficients: Array) -> Array:

@@ -14,14 +14,14 @@ def _exponential_overflows(at: Points) -> Mask:
 
 
 def _finite_loss(at: Points) -> Mask:
-    """The exponential overflows, and inf is no neighbour of the loss: not within the error that a sound loss may have."""
+    """The exponential overflows, and inf is not within the error that a sound loss may have."""
     value, p = at.truth.value, at.precision
     conditioning = p.u * np.abs(at["input"] * at.truth.gradients["input"].exact)
     allowed = bounds(value, p, VALUE_CONSTANT, conditioning, terms=1, oracle_ulp=DEFAULT_ORACLE_ULP).mixed
     return _exponential_overflows(at) & (value.exact + allowed <= p.largest)
 
 
-WHERE = "exp(-y x) is beyond the largest number: y x < -88.7 in float32 and bfloat16, -709.8 in float64, -11.1 in float16"
+WHERE = "exp(-y x) overflows: y x < -88.7 in float32 and bfloat16, below -709.8 in float64, below -11.1 in float16"
 
 SUBJECTS = builtin(
     CONTRACT,
