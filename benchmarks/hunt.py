@@ -90,7 +90,7 @@ if __name__ == "__main__":
     found = registry.functional(registry.contract(NAME))
     assert found is not None
     SUBJECT, OPTIONS = found, choices(found)
-    DEPARTURES = (*SUBJECT.contract.deviations, *SUBJECT.faults)
+    DEPARTURES = SUBJECT.departures
     budget = float(sys.argv[1]) if len(sys.argv) > 1 else 4.0
     fast, slow = rate(packed, budget), rate(plain, budget)
     print(f"{NAME} float32, value and gradients, one core (processor time)")

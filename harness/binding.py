@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from harness.contract import Contract
-from harness.deviations import Fault
+from harness.deviations import Departure, Fault
 
 
 class BindingError(TypeError):
@@ -57,6 +57,11 @@ class Subject:
     def arguments(self) -> tuple[str, ...]:
         """The tensors of the Contract that the callable takes."""
         return tuple(self.places)
+
+    @property
+    def departures(self) -> tuple[Departure, ...]:
+        """Deviations and Faults that are said of the installed torch."""
+        return tuple(d for d in (*self.contract.deviations, *self.faults) if d.in_force())
 
     @property
     def takes_none(self) -> bool:

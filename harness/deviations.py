@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from packaging.specifiers import SpecifierSet
+from packaging.version import Version
 
 from harness.bounds import DEFAULT_ORACLE_ULP, bounds
 from harness.ulp import PRECISIONS, Array, Precision
@@ -63,6 +65,10 @@ class Departure:
             raise ValueError(f"{self.name}: dtypes: expected some of {ALL_DTYPES}, got {unknown}")
         if not self.outputs:
             raise ValueError(f"{self.name}: outputs: expected 'value' or argument names, got none")
+
+    def in_force(self) -> bool:
+        """Whether it is said of the installed torch."""
+        return SpecifierSet(self.versions).contains(Version(version("torch")).public, prereleases=True)
 
     def covers(self, output: str, points: Points, shape: tuple[int, ...]) -> Mask:
         """Entries of an output of ``shape`` inside the region."""

@@ -49,8 +49,6 @@ class Judged:
     range: npt.NDArray[np.int8]
     excuse: npt.NDArray[np.int16]
     """0, or 1 + the index of the Departure that explains the entry."""
-    covered: npt.NDArray[np.int16]
-    """0, or 1 + the index of a Departure whose region holds the entry."""
 
     @property
     def bad(self) -> Mask:
@@ -131,16 +129,19 @@ def judge(
 def judge_within(limits: Limits, got: Mapping[str, Array], departures: tuple[Departure, ...] = ()) -> list[Judged]:
     """``judge`` with bounds that the caller goes on to use."""
     outputs = limits.truth.outputs()
-    judged = [_first_pass(limits, name, array) for name, array in got.items() if name in outputs]
+    points = limits.batch.points(limits.truth)
+    documented = tuple(d for d in departures if isinstance(d, Deviation))
+    judged = [_first_pass(limits, name, array, points, documented) for name, array in got.items() if name in outputs]
     gradients = [rows for j, rows in judged if j.name != "value" and not limits.whole(j.name)]
     if gradients:
         limits.condition(np.unique(np.concatenate(gradients)))
-    points = limits.batch.points(limits.truth)
     return [_second_pass(limits, j, rows, points, departures) for j, rows in judged]
 
 
-def _first_pass(limits: Limits, name: str, found: Array) -> tuple[Judged, npt.NDArray[np.intp]]:
-    """What few ulp and the reference bound explain; and the rows that need more than them."""
+def _first_pass(
+    limits: Limits, name: str, found: Array, points: Points, documented: tuple[Deviation, ...]
+) -> tuple[Judged, npt.NDArray[np.intp]]:
+    """What few ulp, the reference bound and the documentation explain; and the rows that need more than them."""
     batch, want, constant = limits.batch, limits.truth.outputs()[name], constant_of(name)
     got = np.broadcast_to(found, want.exact.shape) if found.size == want.exact.size == 1 else found
     error = interval_error(got, want)
@@ -157,10 +158,15 @@ def _first_pass(limits: Limits, name: str, found: Array) -> tuple[Judged, npt.ND
         known = limits.without_conditioning(name, rows)
         grade[rows], range_[rows] = grade_entries(got[rows], want.rows(rows), error[rows], known, batch.precision)
         explained = (error[rows] <= known.reference) & ~np.isinf(want.exact[rows])
-        rows = rows[~explained.reshape(len(rows), -1).all(axis=1)]
     judged = Judged(
-        name=name, got=got, truth=want, error=error, grade=grade, range=range_, excuse=none, covered=none.copy()
+        name=name, got=got, truth=want, error=error, grade=grade, range=range_, excuse=none
     )
+    if rows.size and not limits.whole(name):
+        for departure in documented:
+            with np.errstate(all="ignore"):
+                if (covers := departure.covers(name, points, error.shape)).any():
+                    explained |= (covers & _shown(judged, departure, points, error))[rows]
+        rows = rows[~explained.reshape(len(rows), -1).all(axis=1)]
     return judged, rows
 
 
@@ -178,8 +184,6 @@ def _second_pass(
         found = grade_entries(j.got[index], want, j.error[index], here, batch.precision, partials)
         j.grade[index], j.range[index] = found
         absolute[index] = here.absolute
-    for number, departure in enumerate(departures, start=1):
-        j.covered[departure.covers(j.name, points, j.error.shape)] = number
     _excuse(j, points, departures, absolute)
     return j
 

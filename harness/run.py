@@ -116,7 +116,8 @@ def declarations(subjects: Iterable[Subject]) -> list[records.Declaration]:
 
 def _declaration(subject: Subject) -> records.Declaration:
     contract = subject.contract
-    ledger = [_entry(subject, d) for d in (*contract.deviations, *subject.faults)]
+    judged = subject.twin or subject
+    ledger = [_entry(judged, d) for d in (*contract.deviations, *subject.faults)]
     return records.Declaration(
         subject=subject.name,
         contract=contract.name,

@@ -55,7 +55,6 @@ class Tally:
     worst_ratio: float = 0.0
     worst: tuple[Batch, float, float] | None = None
     excused: dict[str, int] = field(default_factory=dict)
-    covered: dict[str, int] = field(default_factory=dict)
     curve_error: Array = field(default_factory=lambda: np.full(BINS, np.nan))
     curve_bound: Array = field(default_factory=lambda: np.full(BINS, np.nan))
     curve_rail: npt.NDArray[np.int8] = field(default_factory=lambda: np.zeros((2, BINS), np.int8))
@@ -98,7 +97,7 @@ class _Survey:
     def __init__(self, subject: Subject, precision: Precision, baseline: Subject | None) -> None:
         self.subject, self.precision, self.baseline = subject, precision, baseline
         self.contract = subject.contract
-        self.departures: tuple[Departure, ...] = (*self.contract.deviations, *subject.faults)
+        self.departures: tuple[Departure, ...] = subject.departures
         self.tallies: dict[str, Tally] = {}
         self.groups: dict[tuple[str, str, bool], Group] = {}
         self.raised: Raised | None = None
@@ -217,8 +216,6 @@ class _Survey:
             count = int((j.excuse == number).sum())
             if count:
                 tally.excused[departure.name] = tally.excused.get(departure.name, 0) + count
-            inside = int((j.covered == number).sum())
-            tally.covered[departure.name] = tally.covered.get(departure.name, 0) + inside
         if free.any():
             tally.grade = max(tally.grade, int(j.grade[free].max()))
         with np.errstate(all="ignore"):

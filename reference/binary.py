@@ -10,6 +10,11 @@ from reference.regression import FINITE, difference, multiply
 from reference.truth import Array, Truth, output
 
 
+def weighed(weight: Array, term: Array) -> Array:
+    """weight * term; a term of zero stays zero under an infinite weight, and is nan under nan."""
+    return np.where((term == 0.0) & np.isinf(weight), 0.0, weight * term)
+
+
 def binary_cross_entropy_with_logits(
     input: Array, target: Array, *, weight: Array | None = None, pos_weight: Array | None = None
 ) -> Truth:
@@ -25,8 +30,8 @@ def binary_cross_entropy_with_logits(
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         up, down, wp = softplus(x), softplus(-x), w * p
         # The weights come first: no sum of unweighted terms that could overflow.
-        negative, positive = product(product(1.0 - y, up), w), product(product(y, down), wp)
-        falling, rising = product(product(y, sigmoid(-x)), wp), product(product(1.0 - y, sigmoid(x)), w)
+        negative, positive = weighed(w, product(1.0 - y, up)), weighed(wp, product(y, down))
+        falling, rising = weighed(wp, product(y, sigmoid(-x))), weighed(w, product(1.0 - y, sigmoid(x)))
         apart = product(wp, down) - product(w, up)
         label_slope = np.where((p < 1.0) & (x < 0.0), apart, product(p - 1.0, w * down) - product(w, x))
         at_saturation = w * (np.abs(1.0 - y) + np.maximum(p, 1.0) * np.abs(y))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from reference.numerics import product
@@ -200,3 +202,15 @@ def gaussian_nll_loss_clamped_gradient(
         partial=through.partial,
     )
     return Truth(value=truth.value, gradients={**truth.gradients, "var": clamped})
+
+
+def gaussian_nll_loss_either_gradient(
+    input: Array, target: Array, var: Array, *, full: bool = False, eps: float = 1e-6
+) -> Truth:
+    """:func:`gaussian_nll_loss`, whose gradient in var may also be that of the clamp, 0, where var is not above eps."""
+    truth = gaussian_nll_loss(input, target, var, full=full, eps=eps)
+    through = truth.gradients["var"]
+    below = var <= eps
+    low = np.where(below, np.minimum(through.exact, 0.0), through.exact)
+    high = np.where(below, np.maximum(through.exact, 0.0), through.exact)
+    return Truth(value=truth.value, gradients={**truth.gradients, "var": replace(through, interval=(low, high))})

@@ -172,7 +172,8 @@ def ctc_loss(
         inside = (np.arange(times) < input_lengths[:, None])[:, :, None]
         lost = (infinite[:, None, None] & inside) | np.zeros_like(gamma, np.bool_)
         slope = np.where(lost, undefined, np.where(inside, 0.0 - gamma, 0.0))
-        spread = np.maximum(1.0 - gamma, 0.0) * (gamma * size[:, None, None] + surprise)
+        # gamma is the exponential of a sum of logarithms, each as large as the loss and the log-probabilities behind it.
+        spread = gamma * size[:, None, None] + surprise
         spread = np.where(lost | ~inside, 0.0, spread)
         held = np.where(infinite & zero_infinity, 0.0, value)
         gradient = output(
@@ -230,7 +231,7 @@ def ctc_loss_of_logits(
     blank: int = 0,
     zero_infinity: bool = False,
 ) -> Truth:
-    """ctc_loss of log_softmax(logits), whose gradient p - gamma is :func:`ctc_loss_raw_gradient`.
+    """ctc_loss of log_softmax(logits), whose gradient is p - gamma, :func:`ctc_loss_raw_gradient`.
 
     A log-probability errs by its own rounding and by that of the sum of exponentials, spread over the gaps; every step
     of an alignment collects one. Source: torch.nn.CTCLoss with torch.nn.functional.log_softmax.
@@ -244,7 +245,9 @@ def ctc_loss_of_logits(
         inside = np.arange(logits.shape[1]) < input_lengths[:, None]
         error = np.where(inside, s.spread + s.log_sum, 0.0).sum(axis=1)
         error = np.where(np.isfinite(truth.value.exact), np.nan_to_num(error), 0.0)
-        growth = np.where(inside[..., None], s.probability * (1.0 + np.nan_to_num(s.gap, posinf=0.0) + s.spread[..., None]), 0.0)
+        growth = np.where(
+            inside[..., None], s.probability * (1.0 + np.nan_to_num(s.gap, posinf=0.0) + s.spread[..., None]), 0.0
+        )
         gamma = np.abs(raw.exact - np.where(inside[..., None], s.probability, 0.0))
         value = output(
             truth.value.exact,
@@ -253,9 +256,12 @@ def ctc_loss_of_logits(
             absolute=truth.value.absolute + error,
             underflow=truth.value.underflow,
         )
+        # The backward of log_softmax subtracts p times the sum of the frame, so an error of gamma reaches every class.
+        own = np.nan_to_num(raw.reference) + np.nan_to_num(gamma) * error[:, None, None]
+        frame = np.where(inside[..., None], s.probability, 0.0) * own.sum(axis=2, keepdims=True)
         gradient = output(
             raw.exact,
-            reference=raw.reference + np.nan_to_num(growth) + np.nan_to_num(gamma) * error[:, None, None],
+            reference=own + np.nan_to_num(growth) + np.nan_to_num(frame),
             accumulation=raw.accumulation + np.nan_to_num(growth),
             absolute=2.0,
             underflow=raw.underflow,

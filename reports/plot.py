@@ -22,6 +22,8 @@ RAILS = {
     "zero": "where the truth is not",
     "finite": "where the truth is inf or nan",
 }
+STRETCHES = 3
+"""Ranges of bins that a caption names one by one."""
 _POWERS = (0, *(sign * k for step in (100, 10, 5, 2, 1) for k in range(step, 309, step) for sign in (-1, 1)))
 ROUND = tuple(dict.fromkeys([0.0, *(sign * float(f"1e{power}") for power in _POWERS for sign in (1.0, -1.0))]))
 """Numbers to label an axis with, the most telling first."""
@@ -45,6 +47,7 @@ class Bin:
     """One bin of a curve, with the ordinals of its edges."""
 
     value: float
+    until: float
     start: int
     end: int
     error: float | None
@@ -67,10 +70,10 @@ def bins(curve: Curve, dtype: str) -> list[Bin]:
     values = [float.fromhex(edge) for edge in curve.x]
     places = [ordinal(value, dtype) for value in values]
     rows = zip(curve.error, curve.bound, curve.rail, curve.excused_rail, curve.excused, strict=True)
-    edges = zip(values[:-1], places[:-1], places[1:], strict=True)
+    edges = zip(values[:-1], values[1:], places[:-1], places[1:], strict=True)
     cells = [
-        Bin(value, start, end, error, bound, frozenset(rail.split()), frozenset(known.split()), excused)
-        for (value, start, end), (error, bound, rail, known, excused) in zip(edges, rows, strict=True)
+        Bin(value, until, start, end, error, bound, frozenset(rail.split()), frozenset(known.split()), excused)
+        for (value, until, start, end), (error, bound, rail, known, excused) in zip(edges, rows, strict=True)
     ]
     used = [
         n for n, cell in enumerate(cells) if cell.error is not None or cell.rail or cell.excused_rail or cell.excused
@@ -217,9 +220,11 @@ def caption(curve: Curve, dtype: str) -> list[str]:
     for rail, where in RAILS.items():
         loud = [cell for cell in cells if rail in cell.rail]
         if loud:
-            first, last = _short(loud[0].value), _short(loud[-1].value)
-            ends = f"from {first} to {last}" if len(loud) > 1 else f"at {first}"
-            said.append(f"Got {rail} {where}: {text.plural(len(loud), 'bin')} {ends}.")
+            edges = {cell.start: cell.value for cell in loud} | {cell.end: cell.until for cell in loud}
+            spans = [f"{_short(edges[start])} to {_short(edges[end])}" for start, end in _spans(loud)]
+            if len(spans) > STRETCHES:
+                spans = [f"{len(spans)} stretches of {_short(loud[0].value)} to {_short(loud[-1].until)}"]
+            said.append(f"Got {rail} {where}: {text.plural(len(loud), 'bin')}, {', '.join(spans)}.")
     known = [rail for rail in RAILS if any(rail in cell.excused_rail for cell in cells)]
     if covered := sum(cell.excused for cell in cells):
         listed = f": {', '.join(known)}" if known else ""

@@ -213,17 +213,17 @@ def _measured(word: str, accuracy: rollup.Accuracy | None, wide: bool) -> Text:
         return Text()
     error = f" {text.error(accuracy)}" if wide and accuracy.finite else ""
     parts = [Text.assemble(word, " ", (text.finite(accuracy), STYLES.get(accuracy.finite, "")), error)]
-    beside = [f"{count:,} {kind}" for kind, count in accuracy.ranges.items() if count]
-    parts += [Text(f"  {words}", style=STYLES["unstable"]) for words in beside]
+    beside = [f" {count:,} {kind}" if wide else kind for kind, count in accuracy.ranges.items() if count]
+    parts += [Text(words, style=STYLES["unstable"]) for words in beside]
     return Text("\n").join(parts)
 
 
 def _cell(cell: Cell | None, wide: bool) -> Text:
     if cell is None:
         return Text("not run", style="dim")
-    verdict, words = wording.cell_verdict(cell)
+    verdict, words = wording.cell_verdict(cell, shares=wide)
     parts = [badge(verdict, words)] if verdict else []
-    if verdict not in ("fault", "deviation") and (listed := wording.ledger(cell)):
+    if verdict not in ("fault", "deviation") and (listed := wording.ledger(cell, shares=wide)):
         parts.append(badge(next(iter(cell.known)), listed))
     parts += [t for t in (_measured("v", cell.value, wide), _measured("g", cell.gradient, wide)) if t]
     return Text("\n").join(parts)
@@ -232,15 +232,16 @@ def _cell(cell: Cell | None, wide: bool) -> Text:
 def matrix(report: Report, console: Console) -> None:
     wide = console.width >= WIDE
     table = Table(box=None, padding=(0, 1, 1, 0), header_style="dim", pad_edge=False)
-    table.add_column("loss", max_width=24, overflow="fold")
+    width = 24 if wide else 16
+    table.add_column("loss", max_width=width, overflow="fold")
     for column in report.columns:
         table.add_column(column.label, overflow="fold")
     for section in report.sections:
-        name = Text(wording.broken_name(section.subject, 22))
+        name = Text(wording.broken_name(section.subject, width - 1))
         for twin in section.twins:
             word = twin.tally.worst
             glyph = text.GLYPHS.get(word, "?")
-            name.append(f"\n{glyph} {twin.subject}", style=STYLES.get(word, "dim"))
+            name.append(f"\n{glyph}\N{NO-BREAK SPACE}{twin.subject}", style=STYLES.get(word, "dim"))
         table.add_row(name, *(_cell(section.cells.get(column), wide) for column in report.columns))
     more = "" if wide else f"; errors from {WIDE} columns on"
     say(console, f"outside what is listed: v grade of the value, g of the gradients, error in ulp{more}", style="dim")

@@ -66,10 +66,10 @@ def remark(finding: Finding, subject: str) -> str:
     return words[words.rindex(" (") + 2 : -1] if words.endswith(")") and " (" in words else ""
 
 
-def ledger(cell: Cell) -> str:
+def ledger(cell: Cell, *, shares: bool = True) -> str:
     """Faults and Deviations of a cell as ``2 faults, 1 deviation``, with the share of entries they explain."""
     counts = [text.plural(count, kind) for kind, count in cell.known.items()]
-    if counts and cell.excused:
+    if counts and shares and cell.excused:
         counts.append(f"{text.share(cell.excused)} excused")
     return ", ".join(counts)
 
@@ -80,12 +80,12 @@ def most_excused(known: Known) -> str:
     return text.share(largest) if largest else text.ABSENT
 
 
-def cell_verdict(cell: Cell) -> tuple[str, str]:
+def cell_verdict(cell: Cell, *, shares: bool = True) -> tuple[str, str]:
     """The verdict of a cell and how to say it: how many trials fail, or what the ledger lists."""
     verdict = cell.tally.worst
     if cell.tally.failing:
         return verdict, f"{cell.tally.failing:,} of {cell.tally.total:,} {verdict}"
-    listed = ledger(cell)
+    listed = ledger(cell, shares=shares)
     return verdict, listed if listed and verdict in ("fault", "deviation") else verdict
 
 

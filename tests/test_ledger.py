@@ -1,9 +1,9 @@
 """The ledger is honest: every Deviation and Fault is necessary, and none is wider than what it excuses.
 
 Necessary: without it the sweep, the hunt, or a witness whose numbers the dtype has, is bad in its region. Tight: where
-every entry of the region is said to depart, every swept one does, and at its edges the last number inside departs and the
-first one outside is right; where only some do, at least a quarter of the swept ones. That everything outside is right is
-what the survey itself asks.
+every entry of the region is said to depart, every swept one does, and at its edges the last number inside departs and
+the first one outside is right; where only some do, at least a quarter of the swept ones. That everything outside is
+right is what the survey itself asks.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from torch import Tensor
 
 from harness.binding import Subject, bind
 from harness.cases import Batch
-from harness.checks.grading import _shown, departures, limits_of, shaped
+from harness.checks.grading import limits_of, shaped
 from harness.checks.ledger import applies_here, witness_batch
-from harness.deviations import NAN, Departure, Deviation, Fault, Seen, Witness
+from harness.deviations import NAN, Departure, Deviation, Fault, Seen, Witness, admitted
 from harness.domain import Interval
 from harness.effort import QUICK
 from harness.evaluate import observe_rows, settled
 from harness.generate import sweep
-from harness.judge import Judged, judge
+from harness.judge import Judged, _shown, constant_of, judge
 from harness.registry import contract, subjects
 from harness.survey import hunted
 from harness.ulp import FLOAT32, PRECISIONS, Precision, from_ordinal, round_to, to_ordinal
@@ -59,22 +59,23 @@ def departs(departure: Departure, judged: Judged, batch: Batch, truth: Truth, su
     if isinstance(departure, Deviation):
         exact, differs = round_to(batch.precision, judged.truth.exact), np.zeros(shape, np.bool_)
         for alternative in departure.documented(points, judged.name):
-            other = round_to(batch.precision, np.broadcast_to(trailing(alternative, len(shape)), shape))
+            documented, _ = admitted(alternative, batch.precision, constant_of(judged.name))
+            other = round_to(batch.precision, np.broadcast_to(trailing(documented, len(shape)), shape))
             differs |= ~((other == exact) | (np.isnan(other) & np.isnan(exact)))
         return differs
     return judged.bad & seen_in(departure, judged, batch, truth, subject)
 
 
 def seen_in(departure: Departure, judged: Judged, batch: Batch, truth: Truth, subject: Subject) -> Any:
-    """Bad entries that show what the Departure says."""
+    """Entries that show what the Departure says; of a Fault only bad ones."""
     absolute = np.full(judged.error.shape, np.inf)
     if not (judged.name != "value" and subject.contract.arg(judged.name).shared):
         index = np.flatnonzero(judged.bad.reshape(len(judged.bad), -1).any(axis=1))
         if index.size:
             absolute[index] = limits_of(subject.contract, batch, truth, judged.name, index).absolute
-    want = truth.outputs()[judged.name]
     with np.errstate(all="ignore"):
-        return judged.bad & _shown(departure, judged.got, want, batch.points(truth), absolute, judged.name)
+        shown = _shown(judged, departure, batch.points(truth), absolute)
+    return shown & judged.bad if isinstance(departure, Fault) else shown
 
 
 def observed(subject: Subject, batch: Batch, entries: tuple[Departure, ...]) -> tuple[Truth, list[Judged]] | None:
@@ -101,7 +102,7 @@ def at_precision(subject: Subject, witness: Witness, p: Precision) -> Batch | No
 @cache
 def tallies(subject: Subject, precision: Precision) -> dict[str, Tally]:
     """One sweep of a Subject in a dtype, rolled up for every Departure."""
-    entries = departures(subject)
+    entries = subject.departures
     found = {d.name: Tally() for d in entries}
     shown = [b for f in subject.faults for w in f.witnesses if (b := at_precision(subject, w, precision)) is not None]
     for batch in itertools.chain(sweep(subject, precision, QUICK), shown):
@@ -115,7 +116,7 @@ def tallies(subject: Subject, precision: Precision) -> dict[str, Tally]:
 @cache
 def hunted_tallies(subject: Subject, precision: Precision) -> dict[str, Tally]:
     """What the hunt adds, for entries that the sweep and the witnesses do not show."""
-    found = {d.name: Tally() for d in departures(subject)}
+    found = {d.name: Tally() for d in subject.departures}
 
     def visit(batch: Batch) -> None:
         seen = observed(subject, batch, ())
@@ -128,9 +129,9 @@ def hunted_tallies(subject: Subject, precision: Precision) -> dict[str, Tally]:
 
 
 def _count(found: dict[str, Tally], subject: Subject, batch: Batch, truth: Truth, judged: list[Judged]) -> None:
-    rows = {d.name: np.zeros(batch.rows(subject.contract), np.bool_) for d in departures(subject)}
+    rows = {d.name: np.zeros(batch.rows(subject.contract), np.bool_) for d in subject.departures}
     for j in judged:
-        masks = {d.name: (d, covering(d, j.name, batch, truth)) for d in departures(subject) if j.name in d.outputs}
+        masks = {d.name: (d, covering(d, j.name, batch, truth)) for d in subject.departures if j.name in d.outputs}
         masks = {n: (d, inside) for n, (d, inside) in masks.items() if inside.any()}
         explained = {n: inside & seen_in(d, j, batch, truth, subject) for n, (d, inside) in masks.items()}
         for name, (departure, inside) in masks.items():
@@ -139,12 +140,7 @@ def _count(found: dict[str, Tally], subject: Subject, batch: Batch, truth: Truth
             found[name].needed += int(needed.sum())
             if batch.origin == "sweep":
                 found[name].inside += int(inside.sum())
-                gone = (
-                    departs(departure, j, batch, truth, subject)
-                    if isinstance(departure, Deviation)
-                    else explained[name]
-                )
-                found[name].departing += int((inside & gone).sum())
+                found[name].departing += int(explained[name].sum())
             if len(inside) == len(rows[name]):
                 rows[name] |= inside.reshape(len(inside), -1).any(axis=1)
     if subject.contract.scalar and batch.origin == "sweep":
@@ -229,7 +225,7 @@ def _edge(
 
 
 def _judge_edge(subject: Subject, departure: Departure, output: str, last: Batch, first: Batch) -> Iterator[str]:
-    inside, beyond = observed(subject, last, ()), observed(subject, first, departures(subject))
+    inside, beyond = observed(subject, last, ()), observed(subject, first, subject.departures)
     if inside is None or beyond is None:
         return
     for j in inside[1]:
@@ -248,7 +244,7 @@ def entries() -> list[Any]:
         if s.twin is None
         for dtype in PRECISIONS
         if dtype not in s.unsupported
-        for d in departures(s)
+        for d in s.departures
         if dtype in d.dtypes and (not isinstance(d, Fault) or applies_here(d))
     ]
 

@@ -254,7 +254,7 @@ def test_a_module_is_one_line_under_its_functional_form() -> None:
     page = html.render(sample())
     assert page.count('id="loss-nn-mseloss"') == 1
     assert "nn.MSELoss: the same, bit for bit" in page
-    assert "\n✓ nn.MSELoss " in printed(sample(), whole=True)
+    assert "\n✓\N{NO-BREAK SPACE}nn.MSELoss " in printed(sample(), whole=True)
     differs = [trial("nn.MSELoss", "twin", "float16", "fail", "reduction=sum", contract="mse_loss"), *sample()]
     assert load.load(differs).tally["fail"] == load.load(sample()).tally["fail"] + 1
     assert "nn.MSELoss: 1 of 4 fail" in html.render(differs)

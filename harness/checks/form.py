@@ -257,7 +257,7 @@ def _defaults(subject: Subject) -> list[tuple[str, Any, Any]]:
     return [
         (p.name, p.values[0], signature[p.name].default)
         for p in subject.contract.parameters
-        if p.name in signature and signature[p.name].default is not inspect.Parameter.empty
+        if p.name in signature and signature[p.name].default is not inspect.Parameter.empty and len(p.values) > 1
     ]
 
 

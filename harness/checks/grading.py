@@ -50,10 +50,6 @@ class VacuousCheckError(RuntimeError):
     """A question that was asked of no case: it cannot fail, so the harness and not the loss is to blame."""
 
 
-def departures(subject: Subject) -> tuple[Departure, ...]:
-    return (*subject.contract.deviations, *subject.faults)
-
-
 def refused(context: Context, raised: Raised, *topics: str) -> Outcome:
     """The outcome of a call that raised: unsupported where the Subject declares this very message, else a defect."""
     subject = context.subject
@@ -117,7 +113,7 @@ def covered_rows(subject: Subject, batch: Batch, truth: Truth, outputs: Iterable
         if output != "value" and (output not in truth.gradients or subject.contract.arg(output).shared):
             continue
         shape = truth.outputs()[output].exact.shape
-        for departure in departures(subject):
+        for departure in subject.departures:
             covered |= departure.covers(output, points, shape).reshape(len(covered), -1).any(axis=1)
     return covered
 
@@ -181,7 +177,7 @@ def judge_reduced(
         grade, range_ = grade_entries(array, want, error, limits, p, accumulator(p))
         nothing = np.zeros(error.shape, np.int16)
         judged = Judged(
-            name=name, got=array, truth=want, error=error, grade=grade, range=range_, excuse=nothing, covered=nothing
+            name=name, got=array, truth=want, error=error, grade=grade, range=range_, excuse=nothing
         )
         results.append(_excused(subject, batch, truth, coefficients, judged, limits) if judged.bad.any() else judged)
     return results
@@ -200,7 +196,7 @@ def _excused(
         return judged
     points, excuse = batch.points(truth), np.zeros(judged.error.shape, np.int16)
     want = truth.outputs()[name]
-    for number, departure in enumerate(departures(subject), start=1):
+    for number, departure in enumerate(subject.departures, start=1):
         covered = departure.covers(name, points, want.exact.shape)
         if not covered.any():
             continue
@@ -262,7 +258,7 @@ class Evidence:
             if not j.bad.size:
                 continue
             for number in np.unique(j.excuse[j.excuse > 0]):
-                self.excused.add(departures(self.subject)[int(number) - 1].name)
+                self.excused.add(self.subject.departures[int(number) - 1].name)
             wrong = (j.bad & (j.excuse == 0)).reshape(len(j.bad), -1)
             if rows is not None:
                 wrong = wrong & rows[:, None]

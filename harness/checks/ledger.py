@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from packaging.specifiers import SpecifierSet
-from packaging.version import Version
 
 from harness.binding import Subject
 from harness.cases import Batch
@@ -81,13 +78,8 @@ def witness(context: Context) -> Outcome:
     return Outcome(excused=(fault.name,), cases=cases)
 
 
-def applies_here(fault: Fault) -> bool:
-    """Whether the Fault is said of the installed torch."""
-    return SpecifierSet(fault.versions).contains(Version(version("torch")).public, prereleases=True)
-
-
 def _items(subject: Subject) -> tuple[str, ...]:
-    return tuple(f.name for f in subject.faults if applies_here(f))
+    return tuple(f.name for f in subject.faults if f.in_force())
 
 
 def _dtypes(subject: Subject, item: str) -> tuple[str, ...]:

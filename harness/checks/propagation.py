@@ -14,7 +14,6 @@ from harness.checks.grading import (
     Evidence,
     VacuousCheckError,
     covered_rows,
-    departures,
     judge_reduced,
     note,
     plain_rows,
@@ -86,7 +85,7 @@ def _look(context: Context, batch: Batch, what: str, evidence: Evidence) -> Outc
         return Outcome(findings=(note(subject, "raised", f"{what}: refused: {seen.raised}", batch=batch),), cases=1)
     truth = batch.truth(contract)
     evidence.cases += batch.rows(contract)
-    evidence.add(batch, judge(contract, batch, truth, shaped(seen, truth), departures(subject)), what)
+    evidence.add(batch, judge(contract, batch, truth, shaped(seen, truth), subject.departures), what)
     explained = covered_rows(subject, batch, truth, truth.outputs()).any()
     for reduction, coefficients_of in contract.reductions.items():
         if reduction not in subject.reductions or explained:

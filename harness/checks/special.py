@@ -14,7 +14,6 @@ from harness.checks.base import Check, Context, Outcome, register
 from harness.checks.grading import (
     Evidence,
     defect,
-    departures,
     judge_reduced,
     limits_of,
     note,
@@ -82,7 +81,7 @@ def judged(subject: Subject, batch: Batch, seen: Observation) -> list[Judged]:
     truth = batch.truth(subject.contract)
     got = shaped(seen, truth_of(subject, batch))
     if batch.reduction == "none":
-        return judge(subject.contract, batch, truth, got, departures(subject))
+        return judge(subject.contract, batch, truth, got, subject.departures)
     return judge_reduced(subject, batch, truth, coefficients_of(subject, batch), got)
 
 

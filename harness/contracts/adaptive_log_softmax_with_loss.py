@@ -48,7 +48,9 @@ def arrange(args: dict[str, Any], parameters: Mapping[str, Any]) -> dict[str, An
 
 def tail_of(matrices: Mapping[str, Any]) -> list[tuple[Any, Any]]:
     """(projection, output) of every cluster."""
-    return [(matrices[f"projection_{i}"], matrices[f"output_{i}"]) for i in range(CLUSTERS) if f"projection_{i}" in matrices]
+    return [
+        (matrices[f"projection_{i}"], matrices[f"output_{i}"]) for i in range(CLUSTERS) if f"projection_{i}" in matrices
+    ]
 
 
 def _named(name: str) -> str:
@@ -200,7 +202,9 @@ CONTRACT = Contract(
         ),
     ),
     laws=(
-        Sibling(name="a frequent class is cross_entropy of the head", move=_head_alone, loss=_cross_entropy_of_the_head),
+        Sibling(
+            name="a frequent class is cross_entropy of the head", move=_head_alone, loss=_cross_entropy_of_the_head
+        ),
         Law(name="a constant bias changes nothing at features of 0", move=_biased),
         non_negative(),
     ),

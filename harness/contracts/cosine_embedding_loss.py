@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -49,13 +52,22 @@ def _both_round(at: Points) -> Moved:
     return Moved(args=args, parameters=at.parameters, applies=everywhere(at))
 
 
+def _mirrored(args: dict[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """One row in three becomes (x_1, y_2, ...) and (x_1, -y_2, ...), parallel, opposite or at any angle, exactly."""
+    x, y = args["input1"].copy(), args["input2"].copy()
+    x[::3, 1:] = y[::3, 1:]
+    y[::3, 0] = x[::3, 0]
+    y[::3, 1:] *= -1.0
+    return {**args, "input1": x, "input2": y}
+
+
 CONTRACT = Contract(
     name="cosine_embedding_loss",
     module="CosineEmbeddingLoss",
     summary="What the cosine of two vectors lacks to 1 where the label is 1, its excess over the margin where it is -1.",
     formula="1 - cos(x1, x2) where y = 1; max(0, cos(x1, x2) - margin) where y = -1",
     sources=("torch.nn.CosineEmbeddingLoss",),
-    dims={"D": (5, 1, 8)},
+    dims={"D": (5, 2, 8)},
     args=(
         Arg(name="input1", kind=Embedding(), dims=("D",)),
         Arg(name="input2", kind=Embedding(), dims=("D",)),
@@ -84,6 +96,11 @@ CONTRACT = Contract(
             condition="orthogonal vectors against label 1",
             args={"input1": [[3.0, 4.0]], "input2": [[4.0, -3.0]], "target": [1.0]},
             want=1.0,
+        ),
+        Special(
+            condition="one dimension against label 1",
+            args={"input1": [[0.75]], "input2": [[0.25]], "target": [1.0]},
+            want="0",
         ),
         Special(
             condition="60 degrees against label -1 at a margin of 0.5",
@@ -143,4 +160,5 @@ CONTRACT = Contract(
         ),
     ),
     near_kink=_near_kink,
+    arrange=_mirrored,
 )

@@ -31,7 +31,7 @@ RAW_GRADIENT = Deviation(
     region=lambda at: np.ones(at["log_probs"].shape, np.bool_),
     outputs=("log_probs",),
     documented=_raw,
-    says="the gradient is exp(log_probs) - occupancy, that of the scores of a log_softmax, whose backward leaves it as it is",
+    says="exp(log_probs) - occupancy: the gradient in the scores of a log_softmax, whose backward leaves it as it is",
     source="https://github.com/pytorch/pytorch/issues/52241",
 )
 
@@ -91,7 +91,8 @@ def _log_prob(value: str) -> Special:
     wanted = {"nan": "nan", "+inf": "outside"}.get(value, "formula")
     if value.startswith("+") and value not in ("+0", "+inf"):
         wanted = "outside"
-    return _special("log_probs", value, [[[-0.5, value], [-1.0, -0.25]]], wanted, NO_LOG_PROBABILITY if wanted == "outside" else "")
+    reason = NO_LOG_PROBABILITY if wanted == "outside" else ""
+    return _special("log_probs", value, [[[-0.5, value], [-1.0, -0.25]]], wanted, reason)
 
 
 def _logit(value: str) -> Special:
@@ -100,6 +101,7 @@ def _logit(value: str) -> Special:
     return _special("logits", value, [[[0.5, value], [1.0, -0.25]]], wanted, reason)
 
 
+ONE_LABEL = {"targets": [[1]], "input_lengths": [2], "target_lengths": [1]}
 HALF = float(np.log(0.5))
 FRAMES = [[[HALF, HALF], [HALF, HALF]]]
 
@@ -107,12 +109,12 @@ CONTRACT = Contract(
     name="ctc_loss",
     module="CTCLoss",
     summary="Negative log of the probability of all alignments of frames that collapse to a label sequence.",
-    formula="-log of the sum over alignments of the product of their frame probabilities; 0 where infinite with zero_infinity",
+    formula="-log of the sum over alignments of the product of frame probabilities; zero_infinity makes an infinite one 0",
     sources=(
         "torch.nn.CTCLoss",
         "Graves et al., Connectionist Temporal Classification, ICML 2006",
     ),
-    dims={"T": (8, 1, 12), "C": (5, 2, 3), "S": (3, 1, 5)},
+    dims={"T": (6, 1, 8), "C": (4, 2, 3), "S": (3, 1, 4)},
     args=(
         Arg(name="log_probs", kind=Simplex(log=True), dims=("T", "C"), batch_axis=1),
         Arg(name="targets", kind=ClassIndex(avoid="blank"), dims=("S",), role="target"),
@@ -126,7 +128,7 @@ CONTRACT = Contract(
     oracle=ctc_loss,
     reductions={"sum": reductions.total, "mean": reductions.target_length_mean},
     layouts=("rows", "strided", "single"),
-    scales="B_ref = abs(f) + sum over frames of occupancy * abs(log_prob), a rounding error per frame growing as its root; B_abs adds the frames",
+    scales="B_ref = abs(f) + sum of occupancy * abs(log_prob), B_acc that times sqrt(frames); B_abs adds the frames",
     deviations=(RAW_GRADIENT,),
     specials=(
         *(_log_prob(v) for v in SPECIAL_VALUES),
@@ -163,12 +165,12 @@ CONTRACT = Contract(
         ),
         Special(
             condition="certain path",
-            args={"log_probs": [[["-inf", 0.0], [0.0, "-inf"]]], "targets": [[1]], "input_lengths": [2], "target_lengths": [1]},
+            args={"log_probs": [[["-inf", 0.0], [0.0, "-inf"]]], **ONE_LABEL},
             want="0",
         ),
         Special(
             condition="impossible label",
-            args={"log_probs": [[[0.0, "-inf"], [0.0, "-inf"]]], "targets": [[1]], "input_lengths": [2], "target_lengths": [1]},
+            args={"log_probs": [[[0.0, "-inf"], [0.0, "-inf"]]], **ONE_LABEL},
             want="+inf",
         ),
     ),
@@ -242,6 +244,7 @@ LOGITS = replace(
         Arg(name="logits", kind=Logits(largest=2.0**1000), dims=("T", "C"), batch_axis=1),
         *CONTRACT.args[1:],
     ),
+    dims={"T": (4, 1, 3), "C": (3, 2, 2), "S": (2, 1, 3)},
     oracle=ctc_loss_of_logits,
     layouts=("rows", "strided"),
     scales="those of ctc_loss, and per frame the spread of the logits around the largest",

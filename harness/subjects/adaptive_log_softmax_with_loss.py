@@ -182,7 +182,11 @@ def _biased(witness: Witness, output: str) -> Witness:
         return replace(witness, args={**witness.args, "head_bias": [0.0, 0.0, 0.0]})
     if not output.endswith("_1"):
         return witness
-    matrices = {"head_weight": [*HUGE["head_weight"], [0.0]], "projection_1": [["0x1p+100"]], "output_1": [["0x1p+100"], [0.0]]}
+    matrices = {
+        "head_weight": [*HUGE["head_weight"], [0.0]],
+        "projection_1": [["0x1p+100"]],
+        "output_1": [["0x1p+100"], [0.0]],
+    }
     cutoffs = {**ONE, "cutoffs": (2, 4)}
     return replace(witness, args={**witness.args, **matrices, "target": [4]}, parameters=cutoffs)
 

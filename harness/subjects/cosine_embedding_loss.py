@@ -3,14 +3,16 @@
 
 import numpy as np
 
+from harness.bounds import GRADIENT_CONSTANT, VALUE_CONSTANT, accumulator, depth
 from harness.contracts.cosine_embedding_loss import CONTRACT
+from harness.contracts.cosine_embedding_loss import cosine as cosine_of
 from harness.deviations import LOST_DIGITS, NAN, PARTIAL, Fault, Mask, Points, Region, Seen, Witness
 from harness.subjects.builtin import builtin
-from harness.ulp import Array, Precision, round_to
+from harness.ulp import Array, round_to
 from reference.truth import Output
 
-EPSILON = 1e-12
-"""Added to each squared norm; float16 rounds it to 0."""
+EPSILON = float(np.float32(1e-12))
+"""Added to each squared norm, in single precision even to float64; float16 rounds it to 0."""
 INPUTS = ("input1", "input2")
 OUTPUTS = ("value", *INPUTS)
 BOTH = ("float64", "float32", "bfloat16")
@@ -28,7 +30,7 @@ def _squares(points: Points) -> tuple[Array, Array, Array]:
 
 
 def _overflows(points: Points) -> Mask:
-    a, b, product = _squares(points)
+    a, b, _ = _squares(points)
     return np.asarray(np.fmax(np.fmax(a, b), (a + EPSILON) * (b + EPSILON)) > points.precision.largest, np.bool_)
 
 
@@ -43,6 +45,54 @@ def _zero(points: Points) -> Mask:
     return np.asarray(np.minimum(a, b) == 0.0, np.bool_)
 
 
+def _mixed(points: Points, name: str) -> Array:
+    """Three quarters of the least that the mixed-stable bound is away from kinks, the Hessian in closed form."""
+    truth, u = points.truth.outputs()[name], points.precision.u
+    u_sum = accumulator(points.precision).u * depth(np.shape(points[INPUTS[0]])[-1])
+    sums = u * truth.reference + u_sum * truth.accumulation
+    if name == "value":
+        slopes = [np.abs(points[n] * points.truth.gradients[n].exact).sum(axis=-1) for n in INPUTS]
+        return np.asarray(0.75 * VALUE_CONSTANT * (sums + u * np.nan_to_num(np.sum(slopes, axis=0))))
+    x, y = _vectors(points) if name == INPUTS[0] else _vectors(points)[::-1]
+    norm = np.hypot.reduce(x, axis=-1)[:, None]
+    x, y = x / norm, y / np.hypot.reduce(y, axis=-1)[:, None]
+    c = (x * y).sum(axis=-1)[:, None, None]
+    xi, xj, yi, yj, same = x[:, :, None], x[:, None, :], y[:, :, None], y[:, None, :], np.eye(x.shape[-1])
+    own = -(xj**2) * yi - xi * xj * yj + 3.0 * c * xi * xj**2 - c * same * xi
+    other = yi * (same - yj**2) - xi * (xj * yj - c * yj**2)
+    moved = (np.abs(own).sum(axis=-1) + np.abs(other).sum(axis=-1)) / norm
+    live = truth.exact != 0.0
+    return np.asarray(0.75 * GRADIENT_CONSTANT * (sums + u * np.nan_to_num(np.where(live, moved, 0.0))))
+
+
+def _no_cosine(got: Array, truth: Output, points: Points, bound: Array) -> Mask:
+    shown = PARTIAL.holds(got, truth, points, bound)
+    if got.ndim == 1:
+        shown |= got == np.where(points["target"] == 1.0, 1.0, max(0.0, -points["margin"]))
+    return shown
+
+
+NO_COSINE = Seen(text="inf, nan, 0, lost digits or the loss of a cosine of 0", holds=_no_cosine, exact=False)
+
+
+def _coarse(got: Array, truth: Output, points: Points, bound: Array) -> Mask:
+    shown = PARTIAL.holds(got, truth, points, bound)
+    if got.ndim == 1:
+        a, b, product = _squares(points)
+        terms = np.shape(points[INPUTS[0]])[-1]
+        relative = points.precision.smallest_subnormal * (terms / a + terms / b + 1.0 / product)
+        lost = np.where(relative < 0.5, 2.0 * relative, np.inf)
+        shown |= np.abs(got - truth.exact) <= bound + lost
+    return shown
+
+
+COARSE = Seen(
+    text="inf, nan, 0, lost digits, or a cosine as coarse as the subnormal numbers that it is made of",
+    holds=_coarse,
+    exact=False,
+)
+
+
 def _quotient(name: str) -> Region:
     """The backward passes through cos / (x . x y . y), which underflows where both vectors are long."""
 
@@ -50,11 +100,13 @@ def _quotient(name: str) -> Region:
         x, y = _vectors(points)
         a, b, product = _squares(points)
         other = (b if name == INPUTS[0] else a)[:, None]
-        truth, p = points.truth.gradients[name], points.precision
+        p = points.precision
         cosine = np.abs((x * y).sum(axis=-1)) / np.sqrt(product)
-        gone = (0.5 * cosine / product < p.smallest_normal)[:, None]
-        lost = p.smallest_subnormal * other * np.abs(np.asarray(points[name]))
-        return np.asarray(gone & (lost > 8.0 * p.u * truth.reference) & ~_overflows(points)[:, None], np.bool_)
+        quotient = 0.5 * cosine / product
+        rounding = np.abs(round_to(p, quotient) - quotient) + 8.0 * p.u * quotient
+        lost = (2.0 * rounding)[:, None] * other * np.abs(np.asarray(points[name]))
+        gone = (quotient < p.smallest_normal)[:, None] & (lost > _mixed(points, name))
+        return np.asarray(gone & ~_overflows(points)[:, None], np.bool_)
 
     return region
 
@@ -80,12 +132,14 @@ def _shown(name: str) -> Region:
     """Where EPSILON moves an output by more than rounding does."""
 
     def region(points: Points) -> Mask:
-        truth, u = points.truth.outputs()[name], points.precision.u
+        truth = points.truth.outputs()[name]
         moved = np.abs(shortened(points)[name] - truth.exact)
-        floor = 2.0 * u if name == "value" else 0.0
+        # Less than a quarter of the distance from 1 to the number below it is lost in the rounding of the cosine.
+        floor = 0.25 * points.precision.u if name == "value" else 0.0
         if truth.interval is not None:
             moved = np.where(truth.interval[0] < truth.interval[1], 0.0, moved)
-        visible = moved > 8.0 * u * (truth.reference + truth.accumulation) + floor
+        visible = moved > _mixed(points, name) + floor
+        visible |= np.isinf(truth.exact) & np.isfinite(shortened(points)[name])
         return np.asarray(visible & _finite(points, truth), np.bool_)
 
     return region
@@ -108,31 +162,34 @@ def _moved(name: str) -> Seen:
     return Seen(text="the formula with 1e-12 added to both squared norms", holds=holds, exact=False)
 
 
-def _rounded_cosine(x: Array, y: Array, p: Precision) -> Array:
-    """What torch makes of the cosine of two numbers."""
+def _rounded_cosines(points: Points) -> list[Array]:
+    """What a 16-bit dtype makes of the cosine, where the order of the sums moves their rounding and where it does not."""
+    p = points.precision
+    x, y = _vectors(points)
 
     def r(values: Array) -> Array:
         return round_to(p, values)
 
-    epsilon = round_to(p, EPSILON)
-    squares = [r(r(v * v) + epsilon) for v in (x, y)]
-    return r(r(x * y) / r(np.sqrt(r(squares[0] * squares[1]))))
+    def sums(nudge: float) -> list[Array]:
+        return [r(r(a * b).sum(axis=-1) * (1.0 + nudge)) for a, b in ((x, y), (x, x), (y, y))]
+
+    nudges = (0.0, 2.0**-21, -(2.0**-21)) if x.shape[-1] > 1 else (0.0,)
+    dots, first, second = zip(*(sums(n) for n in nudges), strict=True)
+    epsilon = float(round_to(p, EPSILON))
+    return [r(d / r(np.sqrt(r(r(a + epsilon) * r(b + epsilon))))) for d in dots for a in first for b in second]
 
 
 def _cancels(points: Points) -> Mask:
-    """1 - cos and cos + 1 lose what the rounding of the cosine to a neighbour of 1 leaves."""
-    x, y = _vectors(points)
-    small = (points.truth.value.reference < 0.25) & ~_shown("value")(points) & ~_overflows(points)
-    if points.precision.name == "float16":
-        small &= ~_underflows(points) & ~_zero(points)
-    if x.shape[-1] == 1:
-        rounded = _rounded_cosine(x[:, 0], y[:, 0], points.precision)
-        return np.asarray(small & (np.abs(rounded) != 1.0), np.bool_)
-    # The root of a rounded square is the number itself: equal vectors, or one a power of two of the other, are safe.
-    size = np.sqrt(_squares(points)[0]), np.sqrt(_squares(points)[1])
-    power = np.exp2(np.rint(np.log2(size[1] / size[0])))[:, None]
-    multiple = (np.abs(x * power) == np.abs(y)).all(axis=-1) & np.isfinite(power[:, 0])
-    return np.asarray(small & ~multiple, np.bool_)
+    """1 - cos, and cos + 1, keep of the distance from parallel only what the rounded cosine does."""
+    cosine, positive = cosine_of(points), np.asarray(points["target"]) == 1.0
+    near = np.where(positive, cosine > 0.9, (cosine < -0.9) & (points["margin"] == -1.0))
+    near &= (points.truth.value.reference < 0.25) & ~_shown("value")(points) & ~_overflows(points)
+    if points.precision.bits == 16:
+        near &= ~_underflows(points) if points.precision.name == "float16" else True
+        exact, limit = points.truth.value.exact, _mixed(points, "value")
+        values = [np.where(positive, 1.0 - c, np.maximum(c + 1.0, 0.0)) for c in _rounded_cosines(points)]
+        near &= np.any([np.abs(v - exact) > limit for v in values], axis=0)
+    return np.asarray(near, np.bool_)
 
 
 def _witness(dtype: str, x: list[float], y: list[float], target: float, **parameters: float) -> Witness:
@@ -147,7 +204,7 @@ SUBJECTS = builtin(
             where="x . x, y . y or their product beyond the largest number",
             region=_overflows,
             outputs=OUTPUTS,
-            seen=PARTIAL,
+            seen=NO_COSINE,
             witnesses=(
                 _witness("float16", [16.0], [16.0], 1.0),
                 _witness("float32", [1e10, 0.0], [1e10, 0.0], 1.0),
@@ -160,7 +217,7 @@ SUBJECTS = builtin(
             region=_underflows,
             outputs=OUTPUTS,
             dtypes=("float16",),
-            seen=PARTIAL,
+            seen=COARSE,
             witnesses=(_witness("float16", [2.0**-7], [2.0**-7], -1.0), _witness("float16", [2.0**-13], [1.0], 1.0)),
         ),
         Fault(
@@ -193,6 +250,7 @@ SUBJECTS = builtin(
                 where="cos / (x . x y . y) below the smallest normal number, by what that takes from the gradient",
                 region=_quotient(name),
                 outputs=(name,),
+                dtypes=("float16",),
                 seen=LOST_DIGITS,
                 witnesses=(_witness("float16", [1.0, 0.0], [0.5, 120.0], 1.0),),
             )
@@ -200,7 +258,7 @@ SUBJECTS = builtin(
         ),
         Fault(
             name="1 - cos cancels",
-            where="vectors nearly parallel (or opposite, at a margin of -1), not one the other times a power of two",
+            where="vectors nearly parallel (or opposite, at a margin of -1); in 16 bits, where the cosine rounds",
             region=_cancels,
             outputs=("value",),
             seen=LOST_DIGITS,

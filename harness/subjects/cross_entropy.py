@@ -1,4 +1,4 @@
-"""torch's cross_entropy: the mean of nll_loss over log_softmax, whose sum of exponentials starts at 1."""
+"""torch's cross_entropy: nll_loss of log_softmax, which takes the logarithm of a sum that is 1 or more."""
 
 from __future__ import annotations
 
@@ -46,18 +46,19 @@ def _shows(lost: Array, small: Array, scale: Array, at: Points, constant: float)
 
 
 def _small_loss(at: Points) -> Mask:
-    loss, scale = at.truth.value.exact, _coefficients(at).sum(axis=1)
-    products = loss
+    p, value, scale = at.precision, at.truth.value, _coefficients(at).sum(axis=1)
+    pulled = product(at.truth.gradients["input"].exact, np.abs(at["input"]))
+    moved = value.reference + np.abs(pulled).sum(axis=1)
     if np.ndim(at["target"]) == 2:
-        # A probability of the target, and its product with log p, are rounded too.
-        soft = (at["target"] > 0.0) & (at["target"] < 1.0)
-        products = np.where(soft.any(axis=1), 2.0, 1.0) * loss
-    return _shows(np.minimum(loss, _sum_of_exponentials(at) * scale), products, scale, at, 16.0)
+        soft = np.where(at["target"] == 1.0, 0.0, at["target"])
+        moved = moved + product(soft, at.truth.gradients["target"].exact).sum(axis=1)
+    lost = np.minimum(value.exact, _sum_of_exponentials(at) * scale)
+    return np.asarray(lost > 16.0 * (p.u * moved + p.smallest_subnormal * (1.0 + scale)), np.bool_)
 
 
 def _sum_of_exponentials(at: Points) -> float:
     """Rounding error of a sum of exponentials, the largest of them 1: one a class, or at the end alone in 16 bits."""
-    return at.precision.u * (1.5 if at.precision.bits == 16 else float(at["input"].shape[1]))
+    return at.precision.u * (1.0 if at.precision.bits == 16 else float(at["input"].shape[1]))
 
 
 def _certain_class(at: Points) -> Mask:

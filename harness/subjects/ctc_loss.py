@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 
-from harness.contracts.ctc_loss import CONTRACT
-from harness.subjects.builtin import builtin
+from harness.binding import Subject, bind
+from harness.bounds import VALUE_CONSTANT, depth
+from harness.contracts.ctc_loss import CONTRACT, LOGITS
+from harness.deviations import LOST_DIGITS, ZERO, Fault, Mask, Points, Region, Seen, Witness
+from harness.subjects.builtin import FUNCTIONAL, builtin
+from harness.ulp import Array
+from reference.numerics import product
+from reference.truth import Output
 
 Tensor = torch.Tensor
 F = torch.nn.functional
@@ -42,4 +52,116 @@ def tuples(log_probs: Tensor, targets: Tensor, input_lengths: Tensor, target_len
     return F.ctc_loss(log_probs, targets, *lengths, **given)
 
 
-SUBJECTS = builtin(CONTRACT)
+def _calling(
+    loss: Callable[..., Tensor], tensors: Mapping[str, Tensor], parameters: Mapping[str, Any], reduction: str
+) -> Tensor:
+    return loss(**tensors, **parameters, reduction=reduction)
+
+
+def _rounding_of_one_shows(name: str) -> Region:
+    """Where the rounding of the 1 that every sum of exponentials starts at exceeds the bound, and so does the loss."""
+
+    def region(at: Points) -> Mask:
+        p, wanted = at.precision, at.truth.value
+        frames = at["input_lengths"]
+        moved = np.abs(product(at.truth.gradients[name].exact, at[name])).sum(axis=(1, 2))
+        sums = depth(int(np.prod(at[name].shape[1:]))) * wanted.accumulation
+        bound = VALUE_CONSTANT * (p.u * (wanted.reference + sums + moved) + p.smallest_subnormal * wanted.underflow)
+        lost = np.minimum(wanted.reference, ROUNDINGS * p.u * frames)
+        return np.asarray(bound < lost, np.bool_)
+
+    return region
+
+
+def _small_loss(name: str, witness: Witness) -> Fault:
+    return Fault(
+        name="confident: log(1 + tail) instead of log1p(tail)",
+        where="loss so small that the rounding of 1 + (sum of the other exponentials), once a frame, exceeds its bound",
+        region=_rounding_of_one_shows(name),
+        outputs=("value",),
+        seen=LOST_DIGITS,
+        witnesses=(witness,),
+    )
+
+
+ROUNDINGS = 2.0
+"""Times that the 1 is rounded at every frame: in the sum and in its logarithm."""
+UNSUPPORTED = {
+    "float16": "\"ctc_loss_cpu\" not implemented for 'Half'",
+    "bfloat16": "\"ctc_loss_cpu\" not implemented for 'BFloat16'",
+}
+
+
+def _logs_without_digits(at: Points) -> Mask:
+    """Rows whose logarithms are so large that their rounding is no small number."""
+    return np.asarray(ROUNDINGS * at.precision.u * at.truth.value.reference > LARGE_ROUNDING, np.bool_)
+
+
+def _anything(got: Array, truth: Output, points: Points, bound: Array) -> Mask:
+    return np.ones(got.shape, np.bool_)
+
+
+LARGE_ROUNDING = 2.0**-4
+LENGTHS = {"targets": [[1]], "input_lengths": [2], "target_lengths": [1]}
+CERTAIN = Witness(args={"log_probs": [[[-16.0, 0.0], [-16.0, 0.0]]], **LENGTHS})
+CERTAIN_LOGITS = Witness(args={"logits": [[[0.0, 16.0], [0.0, 16.0]]], **LENGTHS})
+
+LARGE_LOGITS = Witness(args={"logits": [[[0.0, "0x1p+40"], [0.0, 0.0]]], **LENGTHS})
+OF_LOGITS = (
+    Fault(
+        name="occupancy as the exponential of a sum of large logarithms",
+        where="loss and log-probabilities so large that their rounding, which the exponential magnifies, exceeds 1/16",
+        region=_logs_without_digits,
+        outputs=("logits",),
+        seen=Seen(text="no digit left: inf, nan, 0 or any number", holds=_anything, exact=False),
+        witnesses=(LARGE_LOGITS,),
+    ),
+    Fault(
+        name="zero_infinity hides an overflow",
+        where="zero_infinity, a loss above the largest number of the dtype",
+        region=lambda at: at.truth.value.exact * at.parameters.get("zero_infinity", False) > at.precision.largest,
+        outputs=("value",),
+        seen=ZERO,
+        witnesses=(
+            Witness(
+                args={"logits": [[["-0x1p+127", "0x1p+126"]] * 2], **LENGTHS, "target_lengths": [0]},
+                parameters={"zero_infinity": True},
+            ),
+        ),
+    ),
+    _small_loss("logits", CERTAIN_LOGITS),
+)
+
+FUNCTION, MODULE = builtin(CONTRACT, faults=(_small_loss("log_probs", CERTAIN),), unsupported=UNSUPPORTED)
+SETUP = f"{FUNCTIONAL}\nfrom harness.subjects.ctc_loss import"
+
+
+def _way(loss: Callable[..., Tensor], name: str) -> Subject:
+    """Another way to say the same call, which must agree with the functional form."""
+    return replace(
+        FUNCTION,
+        name=f"F.ctc_loss ({name})",
+        loss=loss,
+        call=partial(_calling, loss),
+        expression=loss.__name__,
+        setup=f"{SETUP} {loss.__name__}",
+        twin=FUNCTION,
+    )
+
+
+SUBJECTS = (
+    FUNCTION,
+    MODULE,
+    _way(concatenated, "concatenated targets"),
+    _way(tuples, "lengths as tuples"),
+    bind(
+        of_logits,
+        LOGITS,
+        name="F.ctc_loss of F.log_softmax",
+        expression="of_logits",
+        setup=f"{SETUP} of_logits",
+        faults=OF_LOGITS,
+        unsupported=UNSUPPORTED,
+        origin="torch",
+    ),
+)

@@ -31,9 +31,7 @@ def _factors(at: Points) -> tuple[Array, ...]:
 
 def _meeting_infinities(at: Points) -> npt.NDArray[np.bool_]:
     """Where 0.5 / m overflows, and with it the other term: inf - inf, or an overflow that the truth does not share."""
-    p, m = at.precision, _clamped(at)
-    d = at["input"] - at["target"]
-    truth = np.where(at["var"] <= at["eps"], 0.5 / m - 0.5 * (d / m) ** 2, at.truth.gradients["var"].exact)
+    p, m, truth = at.precision, _clamped(at), at.truth.gradients["var"].exact
     first = round_to(p, 0.5 / m)
     second = round_to(p, 0.5 * round_to(p, _quotient(at)[1] / m))
     got = round_to(p, first - second)

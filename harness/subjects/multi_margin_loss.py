@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from harness.bounds import GRADIENT_CONSTANT
+from harness.bounds import GRADIENT_CONSTANT, VALUE_CONSTANT, depth
 from harness.contracts.multi_margin_loss import CONTRACT, chosen
-from harness.deviations import PARTIAL, Fault, Mask, Points, Seen, Witness, partial_leaves_range
+from harness.deviations import PARTIAL, Fault, Mask, Points, Region, Seen, Witness, partial_leaves_range
 from harness.subjects.builtin import builtin
 from harness.ulp import Array, distance
 from reference.truth import Output
@@ -18,6 +20,16 @@ def value_is_nan(at: Points) -> Mask:
 
 def slope_is_nan(at: Points) -> Mask:
     return np.isnan(at.truth.gradients["input"].exact)
+
+
+def overflows_alone(output: str) -> Region:
+    """Where a part that the oracle names is beyond the largest number and the result is not."""
+    leaves = partial_leaves_range(output)
+
+    def region(at: Points) -> Mask:
+        return np.asarray(leaves(at) & (np.abs(at.truth.outputs()[output].exact) <= at.precision.largest), np.bool_)
+
+    return region
 
 
 def agree(got: Array, want: Array, scale: Array, at: Points) -> Mask:
@@ -49,6 +61,21 @@ def _slope_skips_nan(got: Array, truth: Output, at: Points, bound: Array) -> Mas
     return agree(got, slope, np.max(at["weight"]) * size[:, None] ** (at["p"] - 1), at)
 
 
+def _long_sum(at: Points, constant: float) -> Mask:
+    """Rows whose sum, one hinge after the other, may cost n / 2 roundings of it, more than a pairwise one may."""
+    x, target = at["input"], chosen(at)
+    n = ((at["margin"] - x[target][:, None] + x > 0.0) & ~target).sum(axis=1)
+    return np.asarray(n / 2 > constant * (1.0 + depth(x.shape[1])), np.bool_)
+
+
+def _one_by_one(got: Array, truth: Output, at: Points, bound: Array) -> Mask:
+    allowed = bound + at.precision.u * at["input"].shape[1] * np.abs(truth.exact)
+    return np.asarray(distance(got, truth.exact) <= allowed, np.bool_)
+
+
+MANY_CLASSES = Witness(args={"input": [[0.0] * 6000], "target": [0]}, parameters={"margin": 0.3})
+ONE_BY_ONE = Seen(text="digits lost, at most a rounding a class", holds=_one_by_one, exact=False)
+
 FAULTS = (
     Fault(
         name="a hinge that is nan counts as 0",
@@ -74,9 +101,27 @@ FAULTS = (
         ),
     ),
     Fault(
+        name="thousands of hinges are added one after the other",
+        where="so many hinges above 0 that half of them is more than a pairwise sum may cost",
+        region=lambda at: _long_sum(at, VALUE_CONSTANT),
+        outputs=("value",),
+        dtypes=("float64", "float32"),
+        seen=ONE_BY_ONE,
+        witnesses=(MANY_CLASSES, replace(MANY_CLASSES, dtype="float64")),
+    ),
+    Fault(
+        name="thousands of gradients are added one after the other",
+        where="the target of so many hinges above 0 that half of them is more than a pairwise sum may cost",
+        region=lambda at: chosen(at) & _long_sum(at, GRADIENT_CONSTANT)[:, None],
+        outputs=("input",),
+        dtypes=("float64", "float32"),
+        seen=ONE_BY_ONE,
+        witnesses=(MANY_CLASSES, replace(MANY_CLASSES, dtype="float64")),
+    ),
+    Fault(
         name="the power or the sum of hinges overflows before weight and number of classes bring it back",
         where="a hinge, its square or the weighted sum over the classes beyond the largest number, the loss is not",
-        region=partial_leaves_range("value"),
+        region=overflows_alone("value"),
         outputs=("value",),
         seen=PARTIAL,
         witnesses=(
@@ -89,7 +134,7 @@ FAULTS = (
     Fault(
         name="the hinge overflows before weight and number of classes bring its gradient back",
         where="p = 2, x[i] - x[y] beyond the largest number, the gradient is not",
-        region=partial_leaves_range("input"),
+        region=overflows_alone("input"),
         outputs=("input",),
         seen=PARTIAL,
         witnesses=(

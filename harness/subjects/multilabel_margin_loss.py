@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from harness.contracts.multilabel_margin_loss import CONTRACT, front, labelled
-from harness.deviations import PARTIAL, Fault, Mask, Points, Seen, Witness, partial_leaves_range
+from harness.deviations import PARTIAL, Fault, Mask, Points, Seen, Witness
 from harness.subjects.builtin import builtin
-from harness.subjects.multi_margin_loss import agree, slope_is_nan, value_is_nan
+from harness.subjects.multi_margin_loss import agree, overflows_alone, slope_is_nan, value_is_nan
 from harness.ulp import Array
 from reference.truth import Output
 
@@ -63,7 +63,7 @@ FAULTS = (
     Fault(
         name="the sum of hinges overflows before the number of classes brings it back",
         where="a hinge or the sum of them beyond the largest number, the loss is not",
-        region=partial_leaves_range("value"),
+        region=overflows_alone("value"),
         outputs=("value",),
         seen=PARTIAL,
         witnesses=(

@@ -92,7 +92,9 @@ def without_logits(stage: Stage, at: Points) -> Mask:
     lost = ~(np.abs(top) <= at.precision.largest) | (above > most).any(axis=1) | (below > most).all(axis=1)
     if stage.through is not None:
         above, below = stage.through
-        lost |= (np.maximum(above, below) > most).any(axis=1) | (np.abs(above - below) > at.precision.largest).any(axis=1)
+        lost |= (np.maximum(above, below) > most).any(axis=1) | (np.abs(above - below) > at.precision.largest).any(
+            axis=1
+        )
     return np.asarray(lost, np.bool_)
 
 
@@ -141,7 +143,9 @@ def _within_the_scale(got: Array, truth: Output, points: Points, bound: Array) -
 
 
 WITHOUT_THE_CLASS = Seen(
-    text="a number within the scale of the loss, that of the loss without the class", holds=_within_the_scale, exact=False
+    text="a number within the scale of the loss, that of the loss without the class",
+    holds=_within_the_scale,
+    exact=False,
 )
 
 
