@@ -18,6 +18,8 @@ Mask = npt.NDArray[np.bool_]
 
 GROUPS = 64
 """Entries of a row are moved one by one up to this many, beyond in this many groups."""
+WIDE, WIDE_GROUPS = 4096, 4
+"""Rows wider than this are moved in so few groups: one call of the oracle then costs as much as a thousand rows."""
 
 
 def _conditioning_args(contract: Contract, batch: Batch) -> list[str]:
@@ -88,7 +90,7 @@ def gradient_conditioning(contract: Contract, batch: Batch, truth: Truth) -> tup
         x = batch.args[name]
         soft = _soft(contract, name, x)
         width = int(np.prod(x.shape[1:]))
-        for group in np.array_split(np.arange(width), min(width, GROUPS)):
+        for group in np.array_split(np.arange(width), min(width, GROUPS if width <= WIDE else WIDE_GROUPS)):
             here = np.zeros((1, width), np.bool_)
             here[0, group] = True
             where = soft & np.broadcast_to(here.reshape((1, *x.shape[1:])), x.shape)

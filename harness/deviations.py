@@ -116,6 +116,7 @@ def _is(text: str, test: Callable[[Array], Mask]) -> Seen:
 
 INFINITE = _is("inf where the truth is finite", np.isinf)
 NAN = _is("nan where the truth is a number", np.isnan)
+GARBAGE = _is("what is left in memory, by chance the right number", lambda got: np.ones(got.shape, np.bool_))
 ZERO = _is("0 where the truth is not", lambda got: got == 0.0)
 FINITE = _is("a finite number where the truth is not", np.isfinite)
 
@@ -153,6 +154,11 @@ def partial_leaves_range(output: str) -> Region:
     return region
 
 
+def nowhere(points: Points) -> Mask:
+    """The region of a Fault that only rows of tables show."""
+    return np.zeros(np.shape(points.truth.value.exact), np.bool_)
+
+
 def exactly(text: str, compute: Callable[[Points, str], Array], output: str, tolerance_ulp: float = 16.0) -> Seen:
     """Seen where the result is ``compute(points, output)`` to ``tolerance_ulp`` ulp of the dtype."""
 
@@ -184,11 +190,14 @@ class Fault(Departure):
     """An undocumented departure of one Subject. Never fails a run; heads the report."""
 
     seen: Seen
-    witnesses: tuple[Witness, ...]
+    witnesses: tuple[Witness, ...] = ()
+    rows: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Rows of tables that show it where no case of the sweep can, such as an empty batch: ``check: item`` -> the kinds
+    of finding that are seen there."""
     upstream: str = "unreported"
     """Address of the upstream issue."""
 
     def __post_init__(self) -> None:
         Departure.__post_init__(self)
-        if not self.witnesses:
-            raise ValueError(f"Fault {self.name}: witnesses: expected at least one, got none")
+        if not self.witnesses and not self.rows:
+            raise ValueError(f"Fault {self.name}: expected at least one witness or row, got none")

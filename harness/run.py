@@ -7,6 +7,7 @@ import platform
 import time
 import traceback
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from harness import records
 from harness.binding import Subject
 from harness.checks.base import Context, Outcome
 from harness.checks.ledger import witness_batch
-from harness.deviations import Departure, Deviation, Fault
+from harness.deviations import GARBAGE, Departure, Deviation, Fault
 from harness.domain import Arg
 from harness.effort import Effort
 from harness.findings import reproduction
@@ -43,6 +44,18 @@ def verdict(outcome: Outcome, subject: Subject, *, strict: bool) -> str:
     return "unsupported" if outcome.unsupported else "pass"
 
 
+def _explained(trial: Trial, outcome: Outcome) -> Outcome:
+    """The outcome without the findings that a Fault says this very row shows."""
+    row = f"{trial.check.name}: {trial.item}"
+    left, excused = list(outcome.findings), set(outcome.excused)
+    for departure in trial.subject.departures:
+        if isinstance(departure, Fault) and trial.precision.name in departure.dtypes and row in departure.rows:
+            kept = [f for f in left if f.kind not in departure.rows[row]]
+            if len(kept) < len(left) or departure.seen is GARBAGE:
+                left, excused = kept, excused | {departure.name}
+    return replace(outcome, findings=tuple(left), excused=tuple(sorted(excused)))
+
+
 def run(trial: Trial, effort: Effort, *, strict: bool, baseline: Subject | None = None) -> list[records.Line]:
     """Run one trial: its record, and the survey where it carries one. An exception of ours is the verdict ``error``."""
     started = time.perf_counter()
@@ -56,7 +69,7 @@ def run(trial: Trial, effort: Effort, *, strict: bool, baseline: Subject | None 
     )
     lines: list[records.Line] = []
     try:
-        outcome = trial.check.run(context)
+        outcome = _explained(trial, trial.check.run(context))
         result = verdict(outcome, trial.subject, strict=strict)
         reason = outcome.unsupported or ", ".join(outcome.stale)
         if trial.check.name == SURVEY_CHECK and not outcome.unsupported:
@@ -144,6 +157,8 @@ def _argument_text(arg: Arg) -> str:
 
 def _witnessed(subject: Subject, fault: Fault) -> str:
     """Lines that show a Fault, from its first witness."""
+    if not fault.witnesses:
+        return ""
     witness = fault.witnesses[0]
     batch = witness_batch(subject, witness, PRECISIONS[witness.dtype])
     output = fault.outputs[0]

@@ -18,7 +18,7 @@ def class_coefficients(
     """a with loss = sum over c of a_c * (logsumexp(x) - x_c), shape (R, C); zero in ignored rows."""
     w = np.ones(classes) if weight is None else weight
     if np.ndim(target) == 2:
-        soft: Array = target * (1.0 - label_smoothing) + label_smoothing / classes
+        soft = np.asarray(target * (1.0 - label_smoothing) + label_smoothing / classes, np.float64)
         return product(soft, w)
     kept = target != ignore_index
     one_hot = np.zeros((len(target), classes))

@@ -22,7 +22,7 @@ from torch import Tensor
 from harness.binding import Subject, bind
 from harness.cases import Batch
 from harness.checks.grading import limits_of, shaped
-from harness.checks.ledger import applies_here, witness_batch
+from harness.checks.ledger import witness_batch
 from harness.deviations import NAN, Departure, Deviation, Fault, Seen, Witness, admitted
 from harness.domain import Interval
 from harness.effort import QUICK
@@ -140,7 +140,9 @@ def _count(found: dict[str, Tally], subject: Subject, batch: Batch, truth: Truth
             found[name].needed += int(needed.sum())
             if batch.origin == "sweep":
                 found[name].inside += int(inside.sum())
-                found[name].departing += int(explained[name].sum())
+                documented = isinstance(departure, Deviation)
+                shown = departs(departure, j, batch, truth, subject) if documented else explained[name]
+                found[name].departing += int((inside & shown).sum())
             if len(inside) == len(rows[name]):
                 rows[name] |= inside.reshape(len(inside), -1).any(axis=1)
     if subject.contract.scalar and batch.origin == "sweep":
@@ -168,10 +170,11 @@ def needless(subject: Subject, departure: Departure, precision: Precision) -> li
 def too_wide(subject: Subject, departure: Departure, precision: Precision) -> list[str]:
     """Where a region holds what it need not."""
     tally = tallies(subject, precision)[departure.name]
-    exact = isinstance(departure, Deviation) or (isinstance(departure, Fault) and departure.seen.exact)
-    least = tally.inside if exact else LEAST_SHARE * tally.inside
+    every = isinstance(departure, Fault) and departure.seen.exact
+    exact = every or isinstance(departure, Deviation)
+    least = tally.inside if every else LEAST_SHARE * tally.inside
     found = []
-    if tally.departing < least and (exact or tally.inside >= FEW):
+    if tally.departing < least and (every or tally.inside >= FEW):
         found.append(
             f"{departure.name}: expected at least {least:g} of {tally.inside} swept entries, got {tally.departing}"
         )
@@ -245,7 +248,7 @@ def entries() -> list[Any]:
         for dtype in PRECISIONS
         if dtype not in s.unsupported
         for d in s.departures
-        if dtype in d.dtypes and (not isinstance(d, Fault) or applies_here(d))
+        if dtype in d.dtypes and d.in_force()
     ]
 
 

@@ -79,7 +79,7 @@ def witness(context: Context) -> Outcome:
 
 
 def _items(subject: Subject) -> tuple[str, ...]:
-    return tuple(f.name for f in subject.faults if f.in_force())
+    return tuple(f.name for f in subject.faults if f.in_force() and f.witnesses)
 
 
 def _dtypes(subject: Subject, item: str) -> tuple[str, ...]:

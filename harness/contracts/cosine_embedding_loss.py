@@ -53,18 +53,18 @@ def _both_round(at: Points) -> Moved:
 
 
 def _mirrored(args: dict[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """One row in three becomes (x_1, y_2, ...) and (x_1, -y_2, ...), parallel, opposite or at any angle, exactly."""
+    """Every other row becomes (x_1, y_2, ...) and (x_1, -y_2, ...), parallel, opposite or at any angle, exactly."""
     x, y = args["input1"].copy(), args["input2"].copy()
-    x[::3, 1:] = y[::3, 1:]
-    y[::3, 0] = x[::3, 0]
-    y[::3, 1:] *= -1.0
+    x[::2, 1:] = y[::2, 1:]
+    y[::2, 0] = x[::2, 0]
+    y[::2, 1:] *= -1.0
     return {**args, "input1": x, "input2": y}
 
 
 CONTRACT = Contract(
     name="cosine_embedding_loss",
     module="CosineEmbeddingLoss",
-    summary="What the cosine of two vectors lacks to 1 where the label is 1, its excess over the margin where it is -1.",
+    summary="What the cosine of two vectors lacks to 1 where the label is 1, its excess over a margin where it is -1.",
     formula="1 - cos(x1, x2) where y = 1; max(0, cos(x1, x2) - margin) where y = -1",
     sources=("torch.nn.CosineEmbeddingLoss",),
     dims={"D": (5, 2, 8)},
@@ -76,7 +76,7 @@ CONTRACT = Contract(
     parameters=(Parameter(name="margin", values=(0.0, 0.5, -1.0)),),
     oracle=cosine_embedding_loss,
     layouts=("rows", "strided", "single"),
-    scales="B_ref of 1 - cos = norm(x1^ - x2^)**2 / 2 with unit vectors; B_abs = 2 + abs(margin), of the gradient 2 / norm",
+    scales="B_ref of 1 - cos = norm(x1^ - x2^)**2 / 2, unit vectors; B_abs = 2 + abs(margin), of the gradient 2 / norm",
     specials=(
         *table("input1", {"input2": BESIDE, "target": 1.0}, INFINITE, rest=(3.0,)),
         *table("input1", {"input2": BESIDE, "target": -1.0}, INFINITE, rest=(3.0,)),

@@ -114,7 +114,7 @@ CONTRACT = Contract(
         "torch.nn.CTCLoss",
         "Graves et al., Connectionist Temporal Classification, ICML 2006",
     ),
-    dims={"T": (6, 1, 8), "C": (4, 2, 3), "S": (3, 1, 4)},
+    dims={"T": (5, 1, 6), "C": (4, 2, 3), "S": (3, 1, 2)},
     args=(
         Arg(name="log_probs", kind=Simplex(log=True), dims=("T", "C"), batch_axis=1),
         Arg(name="targets", kind=ClassIndex(avoid="blank"), dims=("S",), role="target"),

@@ -8,7 +8,7 @@ from harness.contracts.cosine_embedding_loss import CONTRACT
 from harness.contracts.cosine_embedding_loss import cosine as cosine_of
 from harness.deviations import LOST_DIGITS, NAN, PARTIAL, Fault, Mask, Points, Region, Seen, Witness
 from harness.subjects.builtin import builtin
-from harness.ulp import Array, round_to
+from harness.ulp import Array, round_to, step
 from reference.truth import Output
 
 EPSILON = float(np.float32(1e-12))
@@ -46,23 +46,29 @@ def _zero(points: Points) -> Mask:
 
 
 def _mixed(points: Points, name: str) -> Array:
-    """Three quarters of the least that the mixed-stable bound is away from kinks, the Hessian in closed form."""
+    """Nine tenths of the mixed-stable bound away from kinks, the Hessian in closed form.
+
+    In float64, where the bound takes it from steps as small as the rounding of the oracle, two thirds.
+    """
+    share = 2.0 / 3.0 if points.dtype == "float64" else 0.9
     truth, u = points.truth.outputs()[name], points.precision.u
     u_sum = accumulator(points.precision).u * depth(np.shape(points[INPUTS[0]])[-1])
     sums = u * truth.reference + u_sum * truth.accumulation
     if name == "value":
         slopes = [np.abs(points[n] * points.truth.gradients[n].exact).sum(axis=-1) for n in INPUTS]
-        return np.asarray(0.75 * VALUE_CONSTANT * (sums + u * np.nan_to_num(np.sum(slopes, axis=0))))
+        return np.asarray(share * VALUE_CONSTANT * (sums + u * np.nan_to_num(np.sum(slopes, axis=0))))
     x, y = _vectors(points) if name == INPUTS[0] else _vectors(points)[::-1]
+    steps = [np.divide(step(points.precision, v, 1) - v, v, out=np.zeros_like(v), where=v != 0.0) for v in (x, y)]
     norm = np.hypot.reduce(x, axis=-1)[:, None]
     x, y = x / norm, y / np.hypot.reduce(y, axis=-1)[:, None]
     c = (x * y).sum(axis=-1)[:, None, None]
     xi, xj, yi, yj, same = x[:, :, None], x[:, None, :], y[:, :, None], y[:, None, :], np.eye(x.shape[-1])
     own = -(xj**2) * yi - xi * xj * yj + 3.0 * c * xi * xj**2 - c * same * xi
     other = yi * (same - yj**2) - xi * (xj * yj - c * yj**2)
-    moved = (np.abs(own).sum(axis=-1) + np.abs(other).sum(axis=-1)) / norm
+    hessians = [np.abs(h * by[:, None, :]).sum(axis=-1) for h, by in zip((own, other), steps, strict=True)]
+    moved = (hessians[0] + hessians[1]) / norm
     live = truth.exact != 0.0
-    return np.asarray(0.75 * GRADIENT_CONSTANT * (sums + u * np.nan_to_num(np.where(live, moved, 0.0))))
+    return np.asarray(share * GRADIENT_CONSTANT * (sums + np.nan_to_num(np.where(live, moved, 0.0))))
 
 
 def _no_cosine(got: Array, truth: Output, points: Points, bound: Array) -> Mask:
@@ -104,6 +110,7 @@ def _quotient(name: str) -> Region:
         cosine = np.abs((x * y).sum(axis=-1)) / np.sqrt(product)
         quotient = 0.5 * cosine / product
         rounding = np.abs(round_to(p, quotient) - quotient) + 8.0 * p.u * quotient
+        rounding = np.minimum(rounding, 0.5 * p.smallest_subnormal)
         lost = (2.0 * rounding)[:, None] * other * np.abs(np.asarray(points[name]))
         gone = (quotient < p.smallest_normal)[:, None] & (lost > _mixed(points, name))
         return np.asarray(gone & ~_overflows(points)[:, None], np.bool_)
@@ -133,13 +140,15 @@ def _shown(name: str) -> Region:
 
     def region(points: Points) -> Mask:
         truth = points.truth.outputs()[name]
-        moved = np.abs(shortened(points)[name] - truth.exact)
+        formula = shortened(points)[name]
+        moved = np.abs(formula - truth.exact)
         # Less than a quarter of the distance from 1 to the number below it is lost in the rounding of the cosine.
-        floor = 0.25 * points.precision.u if name == "value" else 0.0
+        floor = 0.25 * points.precision.u * np.abs(cosine_of(points)) if name == "value" else 0.0
         if truth.interval is not None:
-            moved = np.where(truth.interval[0] < truth.interval[1], 0.0, moved)
+            low, high = truth.interval
+            moved = np.where(low < high, np.maximum(np.maximum(low - formula, formula - high), 0.0), moved)
         visible = moved > _mixed(points, name) + floor
-        visible |= np.isinf(truth.exact) & np.isfinite(shortened(points)[name])
+        visible |= np.isinf(truth.exact) & np.isfinite(formula)
         return np.asarray(visible & _finite(points, truth), np.bool_)
 
     return region
@@ -163,7 +172,7 @@ def _moved(name: str) -> Seen:
 
 
 def _rounded_cosines(points: Points) -> list[Array]:
-    """What a 16-bit dtype makes of the cosine, where the order of the sums moves their rounding and where it does not."""
+    """What a 16-bit dtype makes of the cosine, whether or not the order of the sums moves their rounding."""
     p = points.precision
     x, y = _vectors(points)
 
@@ -183,7 +192,7 @@ def _cancels(points: Points) -> Mask:
     """1 - cos, and cos + 1, keep of the distance from parallel only what the rounded cosine does."""
     cosine, positive = cosine_of(points), np.asarray(points["target"]) == 1.0
     near = np.where(positive, cosine > 0.9, (cosine < -0.9) & (points["margin"] == -1.0))
-    near &= (points.truth.value.reference < 0.25) & ~_shown("value")(points) & ~_overflows(points)
+    near &= (_mixed(points, "value") < 4.0 * points.precision.u) & ~_shown("value")(points) & ~_overflows(points)
     if points.precision.bits == 16:
         near &= ~_underflows(points) if points.precision.name == "float16" else True
         exact, limit = points.truth.value.exact, _mixed(points, "value")

@@ -67,7 +67,9 @@ def _rounding_of_one_shows(name: str) -> Region:
         moved = np.abs(product(at.truth.gradients[name].exact, at[name])).sum(axis=(1, 2))
         sums = depth(int(np.prod(at[name].shape[1:]))) * wanted.accumulation
         bound = VALUE_CONSTANT * (p.u * (wanted.reference + sums + moved) + p.smallest_subnormal * wanted.underflow)
-        lost = np.minimum(wanted.reference, ROUNDINGS * p.u * frames)
+        # -log Z = (mean cost of an alignment) - (their entropy): what the sums add to their largest term.
+        entropy = wanted.reference - 2.0 * wanted.exact if name == "log_probs" else wanted.reference
+        lost = np.minimum(entropy, ROUNDINGS * p.u * frames)
         return np.asarray(bound < lost, np.bool_)
 
     return region
@@ -93,15 +95,18 @@ UNSUPPORTED = {
 
 
 def _logs_without_digits(at: Points) -> Mask:
-    """Rows whose logarithms are so large that their rounding is no small number."""
-    return np.asarray(ROUNDINGS * at.precision.u * at.truth.value.reference > LARGE_ROUNDING, np.bool_)
+    """Frames of alignments whose logarithms are so large that their rounding is no small number; one frame is exact."""
+    frames, wanted = at["input_lengths"], at.truth.value
+    large = (at.precision.u * wanted.reference > LARGE_ROUNDING) & np.isfinite(wanted.exact) & (frames > 1)
+    inside = np.arange(at["logits"].shape[1]) < frames[:, None]
+    return np.asarray((large[:, None] & inside)[..., None], np.bool_)
 
 
 def _anything(got: Array, truth: Output, points: Points, bound: Array) -> Mask:
     return np.ones(got.shape, np.bool_)
 
 
-LARGE_ROUNDING = 2.0**-4
+LARGE_ROUNDING = 1.0
 LENGTHS = {"targets": [[1]], "input_lengths": [2], "target_lengths": [1]}
 CERTAIN = Witness(args={"log_probs": [[[-16.0, 0.0], [-16.0, 0.0]]], **LENGTHS})
 CERTAIN_LOGITS = Witness(args={"logits": [[[0.0, 16.0], [0.0, 16.0]]], **LENGTHS})
@@ -110,7 +115,7 @@ LARGE_LOGITS = Witness(args={"logits": [[[0.0, "0x1p+40"], [0.0, 0.0]]], **LENGT
 OF_LOGITS = (
     Fault(
         name="occupancy as the exponential of a sum of large logarithms",
-        where="loss and log-probabilities so large that their rounding, which the exponential magnifies, exceeds 1/16",
+        where="loss and log-probabilities so large that their rounding, which the exponential magnifies, exceeds 1",
         region=_logs_without_digits,
         outputs=("logits",),
         seen=Seen(text="no digit left: inf, nan, 0 or any number", holds=_anything, exact=False),

@@ -12,7 +12,7 @@ import torch
 
 from harness.binding import Subject
 from harness.contracts.linear_cross_entropy import CONTRACT, SOFT
-from harness.deviations import LOST_DIGITS, NAN, Fault, Mask, Points, Witness
+from harness.deviations import ALL_DTYPES, LOST_DIGITS, NAN, Fault, Mask, Points, Witness
 from harness.subjects.builtin import FUNCTIONAL, builtin
 from harness.subjects.projected import (
     LOG_SOFTMAX,
@@ -141,7 +141,7 @@ def _overflow(outputs: tuple[str, ...], witness: Witness) -> tuple[Fault, ...]:
 FAULTS = (*IGNORED, SMALL_LOSS, CERTAIN_CLASS, *_overflow(("value", "input", "linear_weight", "linear_bias"), OVERFLOW))
 SOFT_FAULTS = (
     replace(SMALL_LOSS, witnesses=(SOFT_CONFIDENT,)),
-    replace(CERTAIN_CLASS, dtypes=("float64", "float32", "bfloat16"), witnesses=(SOFT_CONFIDENT,)),
+    replace(CERTAIN_CLASS, dtypes=ALL_DTYPES, witnesses=(SOFT_CONFIDENT,)),
     Fault(
         name="confident: probability gradient log(1 + tail) instead of log1p(tail)",
         where="-log p so small that the rounding of 1 + (sum of the other exponentials) exceeds its bound",

@@ -8,7 +8,18 @@ import numpy as np
 
 from harness.bounds import GRADIENT_CONSTANT, VALUE_CONSTANT, depth
 from harness.contracts.multi_margin_loss import CONTRACT, chosen
-from harness.deviations import PARTIAL, Fault, Mask, Points, Region, Seen, Witness, partial_leaves_range
+from harness.deviations import (
+    GARBAGE,
+    PARTIAL,
+    Fault,
+    Mask,
+    Points,
+    Region,
+    Seen,
+    Witness,
+    nowhere,
+    partial_leaves_range,
+)
 from harness.subjects.builtin import builtin
 from harness.ulp import Array, distance
 from reference.truth import Output
@@ -153,4 +164,13 @@ UNSUPPORTED = {
     "double backward": "derivative for aten::multi_margin_loss_backward is not implemented",
     "forward-mode": "forward AD with multi_margin_loss that does not support it",
 }
-SUBJECTS = builtin(CONTRACT, faults=FAULTS, unsupported=UNSUPPORTED)
+UNINITIALISED = Fault(
+    name="an empty batch gives uninitialised memory",
+    where="no rows, reduction sum or mean: the kernel returns before it writes its result",
+    region=nowhere,
+    outputs=("value",),
+    dtypes=("float64", "float32"),
+    seen=GARBAGE,
+    rows={f"reductions: reduction={r}, empty batch": ("reduction",) for r in ("sum", "mean")},
+)
+SUBJECTS = builtin(CONTRACT, faults=(*FAULTS, UNINITIALISED), unsupported=UNSUPPORTED)

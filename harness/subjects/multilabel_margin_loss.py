@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from harness.contracts.multilabel_margin_loss import CONTRACT, front, labelled
-from harness.deviations import PARTIAL, Fault, Mask, Points, Seen, Witness
+from harness.deviations import GARBAGE, PARTIAL, Fault, Mask, Points, Seen, Witness, nowhere
 from harness.subjects.builtin import builtin
 from harness.subjects.multi_margin_loss import agree, overflows_alone, slope_is_nan, value_is_nan
 from harness.ulp import Array
@@ -78,4 +78,13 @@ UNSUPPORTED = {
     "double backward": "derivative for aten::multilabel_margin_loss_backward is not implemented",
     "forward-mode": "forward AD with multilabel_margin_loss_forward that does not support it",
 }
-SUBJECTS = builtin(CONTRACT, faults=FAULTS, unsupported=UNSUPPORTED)
+UNINITIALISED = Fault(
+    name="an empty batch gives uninitialised memory",
+    where="no rows, reduction sum or mean: the kernel returns before it writes its result",
+    region=nowhere,
+    outputs=("value",),
+    dtypes=("float64", "float32"),
+    seen=GARBAGE,
+    rows={f"reductions: reduction={r}, empty batch": ("reduction",) for r in ("sum", "mean")},
+)
+SUBJECTS = builtin(CONTRACT, faults=(*FAULTS, UNINITIALISED), unsupported=UNSUPPORTED)
