@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -18,6 +19,12 @@ from reference.truth import Output, Truth
 
 Mask = npt.NDArray[np.bool_]
 ALL_DTYPES = tuple(PRECISIONS)
+
+
+@cache
+def _torch() -> str:
+    """Version of the installed torch without its build, which PEP 440 ranges do not name."""
+    return Version(version("torch")).public
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +75,7 @@ class Departure:
 
     def in_force(self) -> bool:
         """Whether it is said of the installed torch."""
-        return SpecifierSet(self.versions).contains(Version(version("torch")).public, prereleases=True)
+        return not self.versions or SpecifierSet(self.versions).contains(_torch(), prereleases=True)
 
     def covers(self, output: str, points: Points, shape: tuple[int, ...]) -> Mask:
         """Entries of an output of ``shape`` inside the region."""

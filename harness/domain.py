@@ -354,9 +354,10 @@ class Embedding:
         x = rng.standard_normal(shape)
         regime = rng.integers(0, 10, column)
         reach = np.exp2(rng.uniform(math.log2(p.smallest_subnormal), math.log2(p.largest) - 3, column))
-        x = np.where(regime == 0, x * reach, x)
-        x = np.where(regime == 1, x * np.exp2(rng.uniform(-20, 10, shape)), x)
-        x = np.where(regime == 2, x * np.exp2(rng.integers(-10, 11, column)), x)
+        with np.errstate(over="ignore"):
+            x = np.where(regime == 0, x * reach, x)
+            x = np.where(regime == 1, x * np.exp2(rng.uniform(-20, 10, shape)), x)
+            x = np.where(regime == 2, x * np.exp2(rng.integers(-10, 11, column)), x)
         x = np.where(regime == 3, np.rint(x), x)
         x = np.where((regime == 4) & (rng.random(shape) < 0.6), 0.0, x)
         if self.zero:

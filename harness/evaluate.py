@@ -131,9 +131,7 @@ def tensors_of(subject: Subject, batch: Batch, *, gradients: bool) -> dict[str, 
     return tensors
 
 
-def observe(
-    subject: Subject, batch: Batch, *, gradients: bool = True, upstream: Callable[[Tensor], Tensor] = torch.ones_like
-) -> Observation:
+def observe(subject: Subject, batch: Batch, *, gradients: bool = True) -> Observation:
     """Call the Subject once on all rows. Exceptions of the Subject are part of the Observation."""
     rows = batch.rows(subject.contract)
     tensors = tensors_of(subject, batch, gradients=gradients)
@@ -155,7 +153,7 @@ def observe(
         if gradients and leaves:
             try:
                 grads: tuple[Tensor | None, ...] = torch.autograd.grad(
-                    result, list(leaves.values()), upstream(result), allow_unused=True
+                    result.sum(), list(leaves.values()), allow_unused=True
                 )
                 found = {n: g for n, g in zip(leaves, grads, strict=True) if g is not None}
                 unreached = tuple(n for n, g in zip(leaves, grads, strict=True) if g is None)

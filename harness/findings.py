@@ -73,6 +73,33 @@ def of_entry(
     )
 
 
+def of_batch(
+    subject: Subject,
+    batch: Batch,
+    output: str,
+    kind: str,
+    severity_: str,
+    seen: tuple[float, float],
+    count: int,
+    total: int,
+) -> Finding:
+    """The finding of a row that is right when it is alone: matrix products of many rows sum in another order."""
+    got, want = seen
+    what = "value" if output == "value" else f"gradient with respect to {output}"
+    message = f"{subject.name}: {what}: {MESSAGES[kind]}: among other rows expected {want!r}, got {got!r}"
+    return Finding(
+        severity=severity_,
+        kind=kind,
+        output=output,
+        message=message,
+        got=to_hex(got),
+        want=to_hex(want),
+        count=count,
+        total=total,
+        case=batch.record(),
+    )
+
+
 def literal(array: npt.NDArray[Any], dtype: str) -> str:
     """A tensor literal that has exactly these numbers in the dtype."""
 

@@ -35,6 +35,7 @@ from harness.ulp import FLOAT64, Array, Precision, distance
 from reference.truth import Output, Truth, trailing
 
 Mask = npt.NDArray[np.bool_]
+Rows = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,18 @@ class Judged:
     range: npt.NDArray[np.int8]
     excuse: npt.NDArray[np.int16]
     """0, or 1 + the index of the Departure that explains the entry."""
+
+    def rows(self, index: Rows) -> Judged:
+        """The same output at some rows."""
+        return Judged(
+            name=self.name,
+            got=self.got[index],
+            truth=self.truth.rows(index),
+            error=self.error[index],
+            grade=self.grade[index],
+            range=self.range[index],
+            excuse=self.excuse[index],
+        )
 
     @property
     def bad(self) -> Mask:
@@ -129,18 +142,15 @@ def judge(
 def judge_within(limits: Limits, got: Mapping[str, Array], departures: tuple[Departure, ...] = ()) -> list[Judged]:
     """``judge`` with bounds that the caller goes on to use."""
     outputs = limits.truth.outputs()
-    points = limits.batch.points(limits.truth)
     documented = tuple(d for d in departures if isinstance(d, Deviation))
-    judged = [_first_pass(limits, name, array, points, documented) for name, array in got.items() if name in outputs]
+    judged = [_first_pass(limits, name, array, documented) for name, array in got.items() if name in outputs]
     gradients = [rows for j, rows in judged if j.name != "value" and not limits.whole(j.name)]
     if gradients:
         limits.condition(np.unique(np.concatenate(gradients)))
-    return [_second_pass(limits, j, rows, points, departures) for j, rows in judged]
+    return [_second_pass(limits, j, rows, departures) for j, rows in judged]
 
 
-def _first_pass(
-    limits: Limits, name: str, found: Array, points: Points, documented: tuple[Deviation, ...]
-) -> tuple[Judged, npt.NDArray[np.intp]]:
+def _first_pass(limits: Limits, name: str, found: Array, documented: tuple[Deviation, ...]) -> tuple[Judged, Rows]:
     """What few ulp, the reference bound and the documentation explain; and the rows that need more than them."""
     batch, want, constant = limits.batch, limits.truth.outputs()[name], constant_of(name)
     got = np.broadcast_to(found, want.exact.shape) if found.size == want.exact.size == 1 else found
@@ -150,54 +160,66 @@ def _first_pass(
         suspect = ~(error <= few + limits.own * FLOAT64.u * np.abs(want.exact))
         suspect |= (got == 0.0) & (want.exact != 0.0) & (error > 0)
         suspect |= np.isinf(want.exact) & (error > 0)  # the bound of an infinite truth is infinite
-    grade = np.zeros(error.shape, np.int8)
-    range_ = np.zeros(error.shape, np.int8)
-    none = np.zeros(error.shape, np.int16)
-    rows = np.flatnonzero(suspect.reshape(len(suspect), -1).any(axis=1)) if suspect.size else np.array([], np.intp)
-    if rows.size and not limits.whole(name):
-        known = limits.without_conditioning(name, rows)
-        grade[rows], range_[rows] = grade_entries(got[rows], want.rows(rows), error[rows], known, batch.precision)
-        explained = (error[rows] <= known.reference) & ~np.isinf(want.exact[rows])
     judged = Judged(
-        name=name, got=got, truth=want, error=error, grade=grade, range=range_, excuse=none
+        name=name,
+        got=got,
+        truth=want,
+        error=error,
+        grade=np.zeros(error.shape, np.int8),
+        range=np.zeros(error.shape, np.int8),
+        excuse=np.zeros(error.shape, np.int16),
     )
-    if rows.size and not limits.whole(name):
-        for departure in documented:
-            with np.errstate(all="ignore"):
-                if (covers := departure.covers(name, points, error.shape)).any():
-                    explained |= (covers & _shown(judged, departure, points, error))[rows]
-        rows = rows[~explained.reshape(len(rows), -1).all(axis=1)]
-    return judged, rows
+    rows = _rows_where(suspect)
+    if not rows.size or limits.whole(name):
+        return judged, rows
+    known = limits.without_conditioning(name, rows)
+    part = judged.rows(rows)
+    judged.grade[rows], judged.range[rows] = grade_entries(part.got, part.truth, part.error, known, batch.precision)
+    explained = (part.error <= known.reference) & ~np.isinf(part.truth.exact)
+    _excuse(limits, judged, rows, documented, np.zeros(error.shape))
+    explained |= judged.excuse[rows] > 0
+    return judged, rows[~explained.reshape(len(rows), -1).all(axis=1)]
 
 
-def _second_pass(
-    limits: Limits, j: Judged, rows: npt.NDArray[np.intp], points: Points, departures: tuple[Departure, ...]
-) -> Judged:
+def _rows_where(mask: Mask) -> Rows:
+    return np.flatnonzero(mask.reshape(len(mask), -1).any(axis=1)) if mask.size else np.array([], np.intp)
+
+
+def _second_pass(limits: Limits, j: Judged, rows: Rows, departures: tuple[Departure, ...]) -> Judged:
     """Grades with the conditioning at ``rows``, then what the ledger explains. Fills the arrays of ``j``."""
     batch, whole = limits.batch, limits.whole(j.name)
     absolute = np.zeros(j.error.shape)
     if rows.size:
         index = np.arange(len(j.error)) if whole else rows
         here = limits.at(j.name, index)
-        want = j.truth if whole else j.truth.rows(index)
+        part = j if whole else j.rows(index)
         partials = accumulator(batch.precision) if batch.reduction != "none" else batch.precision
-        found = grade_entries(j.got[index], want, j.error[index], here, batch.precision, partials)
-        j.grade[index], j.range[index] = found
+        j.grade[index], j.range[index] = grade_entries(
+            part.got, part.truth, part.error, here, batch.precision, partials
+        )
+        j.excuse[index] = 0
         absolute[index] = here.absolute
-    _excuse(j, points, departures, absolute)
+    bad = _rows_where(j.bad & (j.excuse == 0))
+    if bad.size:
+        _excuse(limits, j, np.arange(len(j.error)) if whole else bad, departures, absolute)
     return j
 
 
-def _excuse(j: Judged, points: Points, departures: tuple[Departure, ...], absolute: Array) -> None:
-    """Mark the bad entries that a Departure explains: inside its region and showing exactly what it says."""
-    bad = j.bad
+def _excuse(limits: Limits, j: Judged, rows: Rows, departures: tuple[Departure, ...], absolute: Array) -> None:
+    """Mark the bad entries of some rows that a Departure explains: inside its region and showing exactly what it says."""
+    if not departures or not rows.size:
+        return
+    whole = limits.whole(j.name)
+    batch = limits.batch if whole else limits.batch.take(limits.contract, rows)
+    points = batch.points(limits.truth if whole else limits.truth.rows(rows, limits.shared))
+    part = j if whole else j.rows(rows)
+    bad, excuse = part.bad, part.excuse.copy()
     for number, departure in enumerate(departures, start=1):
-        if not bad.any():
-            return
-        here = bad & (j.excuse == 0) & departure.covers(j.name, points, bad.shape)
+        here = bad & (excuse == 0) & departure.covers(j.name, points, bad.shape)
         if here.any():
             with np.errstate(all="ignore"):
-                j.excuse[here & _shown(j, departure, points, absolute)] = number
+                excuse[here & _shown(part, departure, points, absolute[rows])] = number
+    j.excuse[rows] = excuse
 
 
 def _shown(j: Judged, departure: Departure, points: Points, absolute: Array) -> Mask:

@@ -38,6 +38,8 @@ class Group:
     count: int = 0
     batch: Batch | None = None
     complexity: float = np.inf
+    seen: tuple[float, float] = (np.nan, np.nan)
+    """What was got and wanted at one entry, for a loss whose rows depend on the others in the batch."""
 
 
 @dataclass(slots=True)
@@ -89,6 +91,12 @@ def _mixed(limits: Limits, j: Judged, rows: npt.NDArray[np.intp]) -> Array:
     """The mixed-stable bounds of some rows, entry by entry; of all rows of a shared tensor."""
     mixed = limits.at(j.name, rows).mixed
     return np.broadcast_to(mixed, j.error.shape)[rows] if limits.whole(j.name) else mixed
+
+
+def _only(row: int, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    mask = np.zeros(shape, np.bool_)
+    mask[row] = True
+    return mask
 
 
 class _Survey:
@@ -200,6 +208,8 @@ class _Survey:
                 if shared_rows or cost[best] < group.complexity:
                     if group.batch is None or not shared_rows:
                         group.batch = candidates if shared_rows else candidates.take(self.contract, np.array([best]))
+                        place = here if shared_rows else here & _only(index[best], here.shape)
+                        group.seen = (float(j.got[place][0]), float(j.truth.exact[place][0]))
                     group.complexity = float(cost[best])
 
     def _is_shared(self, batch: Batch, output: str) -> bool:
@@ -346,7 +356,9 @@ class _Survey:
         assert j is not None
         match = self._matching(small, output, kind, group.severity)
         flat = match if match.any() else (j.bad.reshape(len(j.bad), -1))
-        row, entry = (int(v) for v in np.argwhere(flat)[0]) if flat.any() else (0, 0)
+        if not flat.any():
+            return text.of_batch(self.subject, small, output, kind, group.severity, group.seen, group.count, total)
+        row, entry = (int(v) for v in np.argwhere(flat)[0])
         limits = Limits(self.contract, small, small.truth(self.contract)).at(output, np.array([row]))
         allowed = np.broadcast_to(limits.mixed, (len(limits.mixed), *j.grade.shape[1:]))
         at = float(allowed.reshape(len(allowed), -1)[min(row, len(allowed) - 1), entry])

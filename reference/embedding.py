@@ -72,6 +72,11 @@ def _select(choice: Mask, a: Output, b: Output) -> Output:
     )
 
 
+def _doubt(share: Array) -> Array:
+    """A rounding's share of a gap: as it is where the rounding may close the gap, and little where it cannot."""
+    return np.nan_to_num(np.minimum(share * np.minimum(share / 32.0, 1.0), 1.0 / U))
+
+
 def _hull(gap: Output, a: Output, b: Output) -> Output:
     """``a``, which the sign of the gap decides for, at ties with everything between ``a`` and ``b`` admissible.
 
@@ -81,11 +86,11 @@ def _hull(gap: Output, a: Output, b: Output) -> Output:
     tie, size = _tie(gap)[:, None], np.abs(gap.exact)[:, None]
     (a_low, a_high), (b_low, b_high) = _ends(a), _ends(b)
     jump = np.abs(a.exact - b.exact) + np.fmin(b.reference, b.absolute)
-    wrong = _weighed(jump, np.fmin((gap.reference + gap.accumulation)[:, None] / size, 1.0 / U))
-    lost = _weighed(jump, np.fmin(np.broadcast_to(gap.underflow, gap.exact.shape)[:, None] / size, LARGEST))
+    wrong = _weighed(jump, _doubt((gap.reference + gap.accumulation)[:, None] / size))
+    lost = _weighed(jump, np.nan_to_num(np.broadcast_to(gap.underflow, gap.exact.shape)[:, None] / size))
     return replace(
         a,
-        reference=np.where(tie, np.maximum(a.reference, b.reference), a.reference) + np.nan_to_num(wrong),
+        reference=np.where(tie, np.maximum(a.reference, b.reference), a.reference) + wrong,
         underflow=np.fmin(a.underflow + lost, LARGEST),
         interval=(np.where(tie, np.minimum(a_low, b_low), a_low), np.where(tie, np.maximum(a_high, b_high), a_high)),
     )
@@ -337,8 +342,8 @@ def _extreme_norm(a: Array, sign: Array, m: Array, rough: Array) -> tuple[Array,
     high = np.where(kink, 1.0, np.where(tied, np.maximum(sign, 0.0), exact))
     spread = a + rough
     weight = np.where(top, 0.0, (spread + np.where(top, spread, 0.0).max(axis=-1)[:, None]) / np.abs(a - m))
-    scale = np.where(top, 1.0 + weight.max(axis=-1)[:, None], weight)
-    return exact, low, high, top.astype(np.float64), np.fmin(scale, LARGEST)
+    scale = np.where(top, 1.0 + _doubt(weight.max(axis=-1)[:, None]), _doubt(weight))
+    return exact, low, high, top.astype(np.float64), scale
 
 
 def _weighed(a: Array, b: Array) -> Array:
@@ -548,7 +553,7 @@ def triplet_margin_with_distance_loss(
 ) -> Truth:
     """max(d(a, p) - d(a, n) + margin, 0) with the distance given. Source: torch.nn.TripletMarginWithDistanceLoss.
 
-    ``distance`` is "euclidean" (pairwise_distance), "cosine", "squared", or an oracle of two embeddings.
+    ``distance`` is "euclidean" (pairwise_distance), "cosine", "squared", "maximum" (of differences) or an oracle.
     """
     if distance == "euclidean":
         return triplet_margin_loss(anchor, positive, negative, margin=margin, swap=swap)
@@ -560,9 +565,12 @@ def triplet_margin_with_distance_loss(
             shift = np.where(top > 2.0**1020, 4, plain)
             a, p, n = (np.ldexp(x, -shift[:, None] // 2) for x in (anchor, positive, negative))
             return _triplet(a, p, n, margin, swap, _squared, shift)
+        if distance == "maximum":
+            return _triplet(anchor, positive, negative, margin, swap, lambda x, y: _pairwise(x, y, np.inf, 0.0), plain)
         chosen = cosine_distance if distance == "cosine" else distance
         if isinstance(chosen, str):
-            raise ValueError(f"distance must be 'euclidean', 'cosine', 'squared' or an oracle, got {distance!r}")
+            known = "'euclidean', 'cosine', 'squared', 'maximum'"
+            raise ValueError(f"distance must be {known} or an oracle, got {distance!r}")
 
         def measure(x: Array, y: Array) -> _Measure:
             truth = chosen(x, y)

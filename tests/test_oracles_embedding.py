@@ -109,6 +109,7 @@ CASES = [
             ("cosine", True, 0.3),
             ("cosine", False, 1.0),
             ("squared", True, 1.0),
+            ("maximum", True, 0.3),
         ]
     ),
 ]
@@ -200,6 +201,7 @@ def test_torch_agrees_on_ordinary_embeddings(case: Case) -> None:
         "euclidean": None,
         "cosine": lambda x, y: 1.0 - F.cosine_similarity(x, y),
         "squared": lambda x, y: (x - y).pow(2).sum(dim=-1),
+        "maximum": lambda x, y: (x - y).abs().max(dim=-1).values,
     }
     drawn, parameters = ordinary(case), dict(case.parameters)
     truth = case.oracle(**drawn, **parameters)

@@ -22,6 +22,7 @@ from harness.checks.grading import (
     shaped,
 )
 from harness.deviations import Mask
+from harness.domain import ClassIndex
 from harness.evaluate import Observation, observe_rows
 from harness.findings import show
 from harness.judge import Judged, judge
@@ -41,8 +42,18 @@ def offered(subject: Subject, special: Special) -> bool:
     alone = not subject.takes_none and special.reduction == "none" and rows_of(subject, special) != 1
     reductions = {"none", *(subject.reductions or (subject.fixed,))}
     taken = {*subject.arguments, *subject.parameters}
-    complete = {*special.args, *special.needs} <= taken
+    complete = {*special.args, *special.needs, *_ignoring(subject, special)} <= taken
     return not lacking and not alone and complete and special.reduction in reductions
+
+
+def _ignoring(subject: Subject, special: Special) -> set[str]:
+    """Parameters that make a target of the row, which is no class, one to be ignored."""
+    kinds = {n: subject.contract.arg(n).kind for n in special.args}
+    return {
+        k.ignored
+        for n, k in kinds.items()
+        if isinstance(k, ClassIndex) and k.ignored is not None and np.min(special.args[n], initial=0) < 0
+    }
 
 
 def rows_of(subject: Subject, special: Special) -> int:

@@ -55,7 +55,7 @@ CONTRACT = Contract(
     name="pairwise_distance",
     module="PairwiseDistance",
     summary="p-norm of the difference of two vectors, eps added to each of its entries.",
-    formula="(sum over i of abs(x1_i - x2_i + eps)**p)**(1 / p); the largest of them for p = inf, the least for p = -inf",
+    formula="(sum over i of abs(x1_i - x2_i + eps)**p)**(1 / p); p = inf takes the largest of them, p = -inf the least",
     sources=("torch.nn.PairwiseDistance",),
     dims={"D": (5, 1, 8)},
     args=(Arg(name="x1", kind=Embedding(), dims=("D",)), Arg(name="x2", kind=Embedding(), dims=("D",))),

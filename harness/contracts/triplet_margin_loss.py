@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,38 +11,34 @@ import numpy.typing as npt
 
 from harness.contract import Contract, Parameter
 from harness.contracts.pairwise_distance import near_kink
-from harness.deviations import Points
+from harness.deviations import Mask, Points
 from harness.domain import Arg, Embedding
 from harness.laws import Law, Moved, Sibling, Vanishing, everywhere, non_negative, permuted
 from harness.special import ErrorInput, Special, table
 from reference.embedding import pairwise_distance, triplet_margin_loss
-from reference.truth import Array
+from reference.truth import Array, Truth
 
 NEAR = 1e-3
-INF = float("inf")
 BESIDE = {"positive": [[1.0, 2.0]], "negative": [[-1.0, 5.0]]}
 TRIPLET = ("anchor", "positive", "negative")
 
 
-def distances(at: Points) -> tuple[Array, Array]:
-    """Of the anchor from the positive and, the swap included, the negative example."""
-    measure = {"p": at.parameters.get("p", 2.0), "eps": at.parameters.get("eps", 1e-6)}
-    near, far, other = (
-        pairwise_distance(at[x], at[y], **measure).value.exact
-        for x, y in (("anchor", "positive"), ("anchor", "negative"), ("positive", "negative"))
-    )
-    return near, np.minimum(far, other) if at["swap"] else far
+def near_kink_of(
+    at: Points, distance: Callable[[Array, Array], Truth], kink: Callable[[Array, Array], Mask]
+) -> npt.NDArray[np.bool_]:
+    """Rows near a kink of a distance, near that of the hinge or near a tie of the swap."""
+    pairs = [(at["anchor"], at["positive"]), (at["anchor"], at["negative"]), (at["positive"], at["negative"])]
+    near, far, other = (distance(x, y).value.exact for x, y in pairs)
+    close = np.any([kink(x, y) for x, y in pairs], axis=0)
+    if at["swap"]:
+        close |= np.abs(far - other) < NEAR
+        far = np.minimum(far, other)
+    return np.asarray(close | (np.abs(near - far + at["margin"]) < NEAR), np.bool_)
 
 
 def _near_kink(at: Points) -> npt.NDArray[np.bool_]:
-    p, eps = at["p"], at["eps"]
-    near, far = distances(at)
-    kinks = [near_kink(at[x], at[y], p, eps) for x, y in (("anchor", "positive"), ("anchor", "negative"))]
-    if at["swap"]:
-        tied = np.abs(pairwise_distance(at["anchor"], at["negative"], p=p, eps=eps).value.exact - far) < NEAR
-        other = pairwise_distance(at["positive"], at["negative"], p=p, eps=eps).value.exact
-        kinks += [near_kink(at["positive"], at["negative"], p, eps), tied & (np.abs(other - far) < NEAR)]
-    return np.asarray(np.any([*kinks, np.abs(near - far + at["margin"]) < NEAR], axis=0), np.bool_)
+    p, eps = float(at["p"]), float(at["eps"])
+    return near_kink_of(at, partial(pairwise_distance, p=p, eps=eps), partial(near_kink, p=p, eps=eps))
 
 
 def negated(at: Points) -> Moved:
@@ -88,7 +86,7 @@ SHARED_SPECIALS = (
     ),
     Special(
         condition="three equal vectors cost the margin",
-        args=dict.fromkeys(TRIPLET, [[3.0, 4.0]]),
+        args={name: [[3.0, 4.0]] for name in TRIPLET},
         want=1.0,
     ),
     Special(

@@ -1,6 +1,5 @@
 """torch's cosine_embedding_loss: x . y / sqrt((x . x + 1e-12) (y . y + 1e-12)) in the place of the cosine."""
 
-
 import numpy as np
 
 from harness.bounds import GRADIENT_CONSTANT, VALUE_CONSTANT, accumulator, depth

@@ -21,26 +21,28 @@ def _unit(points: Points, name: str) -> tuple[Array, Array, Array]:
     return x / divisor, norm, divisor
 
 
-def _no_eps(points: Points) -> Mask:
+def no_eps(points: Points) -> Mask:
     """clamp_min rounds eps to the dtype."""
     gone = bool(round_to(points.precision, float(points["eps"])) == 0.0)
     norms = [_unit(points, name)[1][:, 0] for name in OTHER]
     return np.asarray((np.minimum(*norms) == 0.0) & gone, np.bool_)
 
 
-def _overflowing(points: Points) -> Mask:
+def overflowing(points: Points) -> Mask:
     return np.asarray(np.max([_unit(points, name)[1][:, 0] for name in OTHER], axis=0) ** 2 > points.precision.largest)
 
 
-def _quotients(points: Points) -> Mask:
+def quotients(points: Points) -> Mask:
     """The backward divides both unit vectors, and the cosine, by a norm before their difference is taken."""
     (x, _, n), (y, _, m) = (_unit(points, name) for name in OTHER)
     cosine = np.abs((x * y).sum(axis=-1))
-    steepest = np.maximum(cosine, np.maximum(np.abs(x), np.abs(y)).max(axis=-1)) / np.minimum(n, m)[:, 0]
-    return np.asarray((steepest > points.precision.largest) & ~_no_eps(points), np.bool_)
+    p = points.precision
+    least = np.maximum(np.minimum(n, m)[:, 0] - 2.0 * p.smallest_subnormal, 0.25 * p.smallest_subnormal)
+    steepest = np.maximum(cosine, np.maximum(np.abs(x), np.abs(y)).max(axis=-1)) / least * (1.0 + 8.0 * p.u)
+    return np.asarray((steepest > points.precision.largest) & ~no_eps(points), np.bool_)
 
 
-def _turning(points: Points, name: str) -> Array:
+def turning(points: Points, name: str) -> Array:
     """What a norm has to do with its gradient although eps divides: the norm is clamped out of sight of autograd."""
     x, norm, divisor = _unit(points, name)
     y, _, _ = _unit(points, OTHER[name])
@@ -52,7 +54,7 @@ def _clamped(name: str) -> Callable[[Points], Mask]:
     def region(points: Points) -> Mask:
         _, norm, divisor = _unit(points, name)
         size = np.abs(_unit(points, OTHER[name])[0]) / divisor
-        visible = np.abs(_turning(points, name)) > 32.0 * points.precision.u * size
+        visible = np.abs(turning(points, name)) > 32.0 * points.precision.u * size
         return np.asarray(visible & (norm < points["eps"]), np.bool_)
 
     return region
@@ -60,7 +62,7 @@ def _clamped(name: str) -> Callable[[Points], Mask]:
 
 def _turned(name: str) -> Seen:
     def holds(got: Array, truth: Output, points: Points, bound: Array) -> Mask:
-        return np.asarray(np.abs(got - (truth.exact - _turning(points, name))) <= bound, np.bool_)
+        return np.asarray(np.abs(got - (truth.exact - turning(points, name))) <= bound, np.bool_)
 
     return Seen(text="the gradient of a norm that divides", holds=holds, exact=False)
 
@@ -72,7 +74,7 @@ SUBJECTS = builtin(
         Fault(
             name="squared norms overflow",
             where="a squared norm beyond the largest number",
-            region=_overflowing,
+            region=overflowing,
             outputs=("value", "x1", "x2"),
             dtypes=("float64", "float32", "bfloat16"),
             seen=PARTIAL,
@@ -84,7 +86,7 @@ SUBJECTS = builtin(
         Fault(
             name="eps is 0 in float16",
             where="a zero vector and an eps that float16 rounds to 0",
-            region=_no_eps,
+            region=no_eps,
             outputs=("value", "x1", "x2"),
             dtypes=("float16",),
             seen=NAN,
@@ -93,7 +95,7 @@ SUBJECTS = builtin(
         Fault(
             name="the backward's quotients by a norm overflow",
             where="an entry of a unit vector, divided by a norm, beyond the largest number",
-            region=_quotients,
+            region=quotients,
             outputs=("x1", "x2"),
             dtypes=("float16",),
             seen=PARTIAL,

@@ -95,11 +95,10 @@ UNSUPPORTED = {
 
 
 def _logs_without_digits(at: Points) -> Mask:
-    """Frames of alignments whose logarithms are so large that their rounding is no small number; one frame is exact."""
-    frames, wanted = at["input_lengths"], at.truth.value
-    large = (at.precision.u * wanted.reference > LARGE_ROUNDING) & np.isfinite(wanted.exact) & (frames > 1)
-    inside = np.arange(at["logits"].shape[1]) < frames[:, None]
-    return np.asarray((large[:, None] & inside)[..., None], np.bool_)
+    """Rows whose logarithms are so large that their rounding is no small number; one frame alone is exact."""
+    wanted = at.truth.value
+    large = at.precision.u * wanted.reference > LARGE_ROUNDING
+    return np.asarray(large & np.isfinite(wanted.exact) & (at["input_lengths"] > 1), np.bool_)
 
 
 def _anything(got: Array, truth: Output, points: Points, bound: Array) -> Mask:

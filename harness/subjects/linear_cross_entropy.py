@@ -11,22 +11,27 @@ import numpy as np
 import torch
 
 from harness.binding import Subject
+from harness.bounds import accumulator
 from harness.contracts.linear_cross_entropy import CONTRACT, SOFT
-from harness.deviations import ALL_DTYPES, LOST_DIGITS, NAN, Fault, Mask, Points, Witness
+from harness.deviations import ALL_DTYPES, LOST_DIGITS, NAN, Fault, Mask, Points, Region, Seen, Witness
 from harness.subjects.builtin import FUNCTIONAL, builtin
 from harness.subjects.projected import (
     LOG_SOFTMAX,
     ROUNDINGS,
     Stage,
+    Stages,
     least_bound,
     overflow_faults,
     rounding_of_one_shows,
     signed_sums,
     slope_of,
+    without_logits,
 )
+from harness.ulp import Array
 from reference.classification import class_coefficients
 from reference.numerics import softmax
 from reference.projection import given, linear
+from reference.truth import Output
 
 
 def _ignore_index(at: Points) -> int:
@@ -110,7 +115,7 @@ CERTAIN_CLASS = Fault(
     where="1 - p of the certain class so small that the rounding of p, carried by its weights, exceeds the bound",
     region=rounding_of_one_shows(_stages, "input"),
     outputs=("input",),
-    dtypes=("float64", "float32"),
+    dtypes=("float64", "float32", "float16"),
     seen=LOST_DIGITS,
     upstream=LOG_SOFTMAX,
     witnesses=(CONFIDENT,),
@@ -133,9 +138,9 @@ IGNORED = tuple(
 )
 
 
-def _overflow(outputs: tuple[str, ...], witness: Witness) -> tuple[Fault, ...]:
+def _overflow(outputs: tuple[str, ...], witness: Witness, stages: Stages = _stages) -> tuple[Fault, ...]:
     biased = replace(witness, args={**witness.args, "linear_bias": [0.0, 0.0]})
-    return overflow_faults(_stages, outputs, {o: biased if o == "linear_bias" else witness for o in outputs})
+    return overflow_faults(stages, outputs, {o: biased if o == "linear_bias" else witness for o in outputs})
 
 
 FAULTS = (*IGNORED, SMALL_LOSS, CERTAIN_CLASS, *_overflow(("value", "input", "linear_weight", "linear_bias"), OVERFLOW))
@@ -186,20 +191,102 @@ def _module(base: Subject, suffix: str) -> Subject:
     )
 
 
-def _chunked(base: Subject, policy: str, rows: int) -> Subject:
-    """The chunked path, which admits class indices without smoothing."""
-    text = f"batch_chunk_size={rows}, chunking_method=None, acc_policy={policy!r}"
-    options = torch.nn.LinearCrossEntropyOptions(batch_chunk_size=rows, chunking_method=None, acc_policy=policy)
-    loss = partial(torch.nn.functional.linear_cross_entropy, options=options)
+def _lost_in_difference(output: str) -> Region:
+    """Where the gradient is the small difference of two sums, over the softmax and over the targets."""
+
+    def region(at: Points) -> Mask:
+        (stage,) = _stages(at)
+        p = softmax(stage.logits.exact).probability
+        a, x = stage.coefficients, np.abs(at["input"])
+        terms = p * a.sum(axis=1, keepdims=True) + a
+        size = {"input": terms @ stage.carry, "linear_weight": terms.T @ x, "linear_bias": terms.sum(axis=0)}[output]
+        return np.asarray(least_bound(output, at) < DIFFERENCE * accumulator(at.precision).u * size, np.bool_)
+
+    return region
+
+
+def _chunk_stages(at: Points) -> list[Stage]:
+    """Logits in the accumulator's dtype; the gradient of the matrix as two sums in the dtype itself."""
+    (stage,) = _stages(at)
+    p, a = softmax(stage.logits.exact).probability, stage.coefficients
+    above, below = signed_sums((p * a.sum(axis=1, keepdims=True)).T, at["input"])
+    more, less = signed_sums(a.T, at["input"])
+    # First the sum over the softmax, then the targets one after another.
+    first = below - above
+    largest = np.max([above, below, np.abs(first + more), np.abs(first - less)], axis=0)
+    wide = {"linear_weight": (largest, largest), "linear_bias": stage.sums["linear_bias"]}
+    return [stage._replace(sums=wide, wide=True)]
+
+
+def _sequential(got: Array, truth: Output, points: Points, bound: Array) -> Mask:
+    rows = len(points["input"])
+    return np.asarray(np.abs(got - truth.exact) <= bound + rows * points.precision.u * truth.absolute, np.bool_)
+
+
+LOST_IN_ROWS = Seen(
+    text="digits lost, error within that of sums over the rows one after another", holds=_sequential, exact=False
+)
+
+
+def _infinite_times_0(at: Points) -> Mask:
+    """Rows without a share whose loss is infinite or nan all the same: ignored, or of weight 0."""
+    (stage,) = _chunk_stages(at)
+    largest = accumulator(at.precision).largest
+    target, classes = at["target"], len(at["linear_weight"])
+    place = np.where((target == _ignore_index(at)) & ((target < 0) | (target >= classes)), 0, target)
+    z = stage.logits.exact
+    gap = z.max(axis=1) - z[np.arange(len(z)), place]
+    endless = without_logits(stage, at) | ~(gap <= largest)
+    return np.asarray(endless & (stage.coefficients == 0.0).all(axis=1), np.bool_)
+
+
+DIFFERENCE = 2.0
+"""Roundings of each of the two sums."""
+IN_CHUNKS = (
+    Fault(
+        name="chunks: 0 times an infinite loss",
+        where="target ignored or of weight 0, features nan or the gap of its logit above the largest number",
+        region=_infinite_times_0,
+        outputs=("value",),
+        seen=NAN,
+        versions=">=2.13",
+        witnesses=(replace(OVERFLOW, args={**OVERFLOW.args, "target": [-100]}),),
+    ),
+    *IGNORED,
+    *(
+        Fault(
+            name=f"chunks: gradient as the difference of two sums: {output}",
+            where="(sum of the softmax) - (sum of the targets) so small that the rounding of either exceeds its bound",
+            region=_lost_in_difference(output),
+            outputs=(output,),
+            seen=LOST_DIGITS if output == "input" else LOST_IN_ROWS,
+            versions=">=2.13",
+            witnesses=(witness,),
+        )
+        for output, witness in (
+            ("input", CONFIDENT),
+            ("linear_weight", CONFIDENT),
+            ("linear_bias", replace(CONFIDENT, args={**CONFIDENT.args, "linear_bias": [0.0, 0.0]})),
+        )
+    ),
+    replace(SMALL_LOSS, dtypes=("float64", "float32")),
+    *_overflow(("value", "input", "linear_weight", "linear_bias"), OVERFLOW, _chunk_stages),
+)
+
+
+def _chunked(base: Subject) -> Subject:
+    """The chunked path with default options, which admits class indices without smoothing."""
+    loss = partial(torch.nn.functional.linear_cross_entropy, options=torch.nn.LinearCrossEntropyOptions())
     return replace(
         base,
-        name=f"F.linear_cross_entropy in chunks ({policy})",
+        name="F.linear_cross_entropy in chunks",
         loss=loss,
         call=partial(_calling, loss),
-        expression=f"partial(F.linear_cross_entropy, options=torch.nn.LinearCrossEntropyOptions({text}))",
+        expression="partial(F.linear_cross_entropy, options=torch.nn.LinearCrossEntropyOptions())",
         setup=f"from functools import partial\n{FUNCTIONAL}",
         parameters=("ignore_index",),
         not_offered=("label_smoothing",),
+        faults=IN_CHUNKS,
     )
 
 
@@ -211,8 +298,7 @@ PROBABILITIES = replace(
 SUBJECTS = (
     HARD,
     _module(HARD, ""),
-    _chunked(HARD, "accurate", 64),
-    _chunked(HARD, "compact", 100),
+    _chunked(HARD),
     PROBABILITIES,
     _module(PROBABILITIES, "_soft"),
 )

@@ -41,6 +41,8 @@ class Stage(NamedTuple):
     """Output -> largest number that the loss makes of the logits before targets and smoothing shrink it."""
     void: Mask | bool = False
     """Rows that multiply an infinite one by 0."""
+    wide: bool = False
+    """Whether the logits are held in the accumulator's dtype."""
     through: tuple[Array, Array] | None = None
     """Positive and negative terms of the features that a projection makes on the way."""
 
@@ -89,7 +91,7 @@ def without_logits(stage: Stage, at: Points) -> Mask:
     """Rows whose softmax is nan: the largest logit is infinite in the dtype, or a partial sum of one is."""
     top, most = np.max(stage.logits.exact, axis=1), accumulator(at.precision).largest
     above, below = stage.parts
-    lost = ~(np.abs(top) <= at.precision.largest) | (above > most).any(axis=1) | (below > most).all(axis=1)
+    lost = (np.abs(top) > (most if stage.wide else at.precision.largest)) | (above > most).any(axis=1) | (below > most).all(axis=1)
     if stage.through is not None:
         above, below = stage.through
         lost |= (np.maximum(above, below) > most).any(axis=1) | (np.abs(above - below) > at.precision.largest).any(
@@ -109,10 +111,11 @@ def logits_overflow(stages: Stages, output: str) -> Region:
             if output == "value":
                 counts = stage.coefficients != 0.0
                 mask[stage.rows] |= (spoiled & counts.any(axis=1)) | stage.void
-                beyond[stage.rows] |= product(counts * 1.0, stage.logits.exact).min(axis=1) < -largest
+                least = -accumulator(at.precision).largest if stage.wide else -largest
+                beyond[stage.rows] |= product(counts * 1.0, stage.logits.exact).min(axis=1) < least
             elif output in stage.sums:
                 positive, negative = stage.sums[output]
-                most = accumulator(at.precision).largest
+                most = largest if stage.wide else accumulator(at.precision).largest
                 mask |= bool(spoiled.any()) | ((positive > most) & (negative > most))
                 beyond |= np.maximum(positive, negative) > most
             elif output in ("input", "target"):

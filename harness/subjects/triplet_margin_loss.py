@@ -1,11 +1,12 @@
 """torch's triplet_margin_loss."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from harness.contracts.triplet_margin_loss import CONTRACT
-from harness.deviations import PARTIAL, Fault, Mask, Points, Seen, Witness
+from harness.deviations import PARTIAL, Fault, Mask, Points, Region, Seen, Witness
 from harness.subjects.builtin import builtin
 from harness.subjects.pairwise_distance import powers_leave, sum_leaves
 from harness.ulp import Array
@@ -24,15 +25,50 @@ def measured(points: Points) -> Iterator[tuple[Array, Array]]:
         yield norm, np.asarray(points[x], np.float64) - points[y] + eps
 
 
-def distance_overflows(points: Points) -> Mask:
-    """An infinite distance gives an infinite loss, two of them give nan; the largest numbers may round to either."""
-    near, _ = next(measured(points))
-    return np.asarray((near + points["margin"] > points.precision.largest) & (points.truth.value.exact < points.precision.largest))
+def infinite(near: Array, far: Array, points: Points) -> Mask:
+    """An infinite distance from the positive example gives an infinite loss, two infinite distances give nan."""
+    largest = points.precision.largest
+    lost = (points.truth.value.exact < largest) | (far > largest)
+    return np.asarray((near + points["margin"] > largest) & lost, np.bool_)
+
+
+def halted(near: Array, far: Array, points: Points) -> Mask:
+    """The backward of clamp_min takes nan for less than 0; where rounding cannot have made the loss so, that shows."""
+    both = np.minimum(near, far) > points.precision.largest
+    return np.asarray(both & (points.truth.value.exact > 64.0 * points.precision.u * (near + far)), np.bool_)
+
+
+def near_and_far(points: Points) -> tuple[Array, Array]:
+    norms = [norm for norm, _ in measured(points)]
+    return norms[0], np.min(norms[1:], axis=0)
 
 
 def sum_of_powers(points: Points) -> Mask:
-    p = float(points.parameters.get("p", 2.0))
-    return np.any([sum_leaves(norm, p, points.precision) for norm, _ in measured(points)], axis=0)
+    """Of the distance from the positive example: one from the negative example that is infinite rightly gives 0."""
+    near, _ = next(measured(points))
+    return sum_leaves(near, float(points.parameters.get("p", 2.0)), points.precision) & (near > 1.0)
+
+
+def without_slope(name: str) -> Region:
+    """Where the slope of an infinite norm, which is 0, or that of the difference of two, which is 0 too, shows."""
+
+    def region(points: Points) -> Mask:
+        p, eps = float(points.parameters.get("p", 2.0)), float(points.parameters.get("eps", 1e-6))
+        near, far = near_and_far(points)
+        leaves = [sum_leaves(norm, p, points.precision) & (norm > 1.0) for norm in (near, far)]
+        truth = points.truth.gradients[name]
+        slopes = pairwise_distance(points["anchor"], points["positive"], p=p, eps=eps).gradients
+        alone = {"anchor": slopes["x1"].exact, "positive": slopes["x2"].exact}.get(name, 0.0 * truth.exact)
+        lost = np.where(leaves[1][:, None], truth.exact, alone)
+        shown = np.abs(lost) > 32.0 * points.precision.u * truth.reference
+        shown &= (leaves[0] & (points.truth.value.exact > 0.0))[:, None]
+        if points.precision.bits == 64:
+            shown |= np.any([sum_leaves(n, p, points.precision) & (n < 1.0) for n, _ in measured(points)], axis=0)[
+                :, None
+            ]
+        return np.asarray(shown, np.bool_)
+
+    return region
 
 
 def powers_apart(points: Points) -> Mask:
@@ -53,10 +89,10 @@ MISSING = Seen(
 )
 OVERFLOW = Fault(
     name="a distance overflows",
-    where="the distance from the positive example and the margin beyond the largest number, the loss not",
-    region=distance_overflows,
-    outputs=OUTPUTS,
-    seen=MISSING,
+    where="the distance from the positive example beyond the largest number, the loss not, or the other distance too",
+    region=lambda points: infinite(*near_and_far(points), points),
+    outputs=("value",),
+    seen=PARTIAL,
     witnesses=tuple(
         Witness(
             args={"anchor": [[1.5 * 2.0**e]], "positive": [[-1.5 * 2.0**e]], "negative": [[-1.5 * 2.0**e]]},
@@ -66,38 +102,56 @@ OVERFLOW = Fault(
         for dtype, e in (("float16", 15), ("float32", 127), ("float64", 1023))
     ),
 )
-POWERS = Fault(
-    name="the sum of powers leaves the range",
-    where="distance**p beyond the largest or below the smallest normal number",
-    region=sum_of_powers,
-    outputs=OUTPUTS,
-    dtypes=("float64", "float32", "bfloat16"),
+HALTED = replace(
+    OVERFLOW,
+    name="two infinite distances have no gradient",
+    where="both distances beyond the largest number, the loss above 0",
+    region=lambda points: halted(*near_and_far(points), points),
+    outputs=OUTPUTS[1:],
     seen=MISSING,
+)
+POWERS = Fault(
+    name="the sum of powers overflows",
+    where="the p-th power of the distance from the positive example beyond the largest number",
+    region=sum_of_powers,
+    outputs=("value",),
+    dtypes=("float64", "float32", "bfloat16"),
+    seen=PARTIAL,
     witnesses=(
         Witness(args={"anchor": [[3e19, 4e19]], "positive": [[0.0, 0.0]], "negative": [[0.0, 0.0]]}),
         Witness(args={"anchor": [[3e199, 4e199]], "positive": [[0.0, 0.0]], "negative": [[0.0, 0.0]]}, dtype="float64"),
     ),
 )
-
-SUBJECTS = builtin(
-    CONTRACT,
-    faults=(
-        OVERFLOW,
+SLOPES = tuple(
+    replace(
         POWERS,
-        Fault(
-            name="the backward takes powers of the norm apart",
-            where="p = 3: a distance, its square or the reciprocal of that beyond the largest number",
-            region=powers_apart,
-            outputs=OUTPUTS[1:],
-            dtypes=("float16",),
-            seen=MISSING,
-            witnesses=(
-                Witness(
-                    args={"anchor": [[300.0, 400.0]], "positive": [[0.0, 0.0]], "negative": [[0.0, 0.0]]},
-                    parameters={"p": 3.0},
-                    dtype="float16",
-                ),
-            ),
+        name=f"the sum of powers leaves the range: gradient of {name}",
+        where="as for the loss, where the slope of a distance shows; in float64 also sums below the smallest normal number",
+        region=without_slope(name),
+        outputs=(name,),
+        seen=MISSING,
+        witnesses=tuple(
+            Witness(args={"anchor": [[1.5 * 2.0**e]], "positive": [[0.0]], "negative": [[2.0**e]]}, dtype=dtype)
+            for dtype, e in (("float32", 66), ("float64", 600))
+        ),
+    )
+    for name in OUTPUTS[1:]
+)
+APART = Fault(
+    name="the backward takes powers of the norm apart",
+    where="a distance beyond the largest number; for p = 3 its square or the reciprocal of that",
+    region=powers_apart,
+    outputs=OUTPUTS[1:],
+    seen=MISSING,
+    witnesses=(
+        Witness(args={"anchor": [[6e4, 6e4]], "positive": [[0.0, 0.0]], "negative": [[3e4, 3e4]]}, dtype="float16"),
+        Witness(args={"anchor": [[0.0]], "positive": [[0.0]], "negative": [[2.0**75]]}, parameters={"p": 3.0}),
+        Witness(
+            args={"anchor": [[0.0]], "positive": [[0.0]], "negative": [[2.0**700]]},
+            parameters={"p": 3.0},
+            dtype="float64",
         ),
     ),
 )
+
+SUBJECTS = builtin(CONTRACT, faults=(OVERFLOW, HALTED, POWERS, *SLOPES, APART))

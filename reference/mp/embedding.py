@@ -143,7 +143,16 @@ def squared_distance(x1: Row, x2: Row) -> Definition:
     return dot(d, d), {"x1": slopes, "x2": negated(slopes)}
 
 
-DISTANCES = {"euclidean": pairwise_distance, "cosine": cosine_distance, "squared": squared_distance}
+def maximum_distance(x1: Row, x2: Row) -> Definition:
+    return pairwise_distance(x1, x2, p=mp.inf, eps=0.0)
+
+
+DISTANCES = {
+    "euclidean": pairwise_distance,
+    "cosine": cosine_distance,
+    "squared": squared_distance,
+    "maximum": maximum_distance,
+}
 
 
 def triplet(anchor: Row, positive: Row, negative: Row, margin: float, swap: bool, distance: Any) -> Definition:
