@@ -199,16 +199,21 @@ def observe_rows(subject: Subject, batch: Batch, *, gradients: bool = True) -> O
 
 
 def settled(subject: Subject) -> Subject:
-    """The Subject with ``fixed`` found out where the callable takes no reduction: ``none`` or ``reduced``."""
-    if subject.reductions or subject.fixed:
-        return subject
+    """The Subject with what only a call shows: the reduction of a callable without the keyword, a result out of shape."""
     from harness.effort import QUICK
     from harness.generate import sweep
 
     probe = next(iter(sweep(subject, PRECISIONS["float32"], QUICK)))
-    three = probe.take(subject.contract, slice(0, 3))
-    seen = observe(subject, three, gradients=False)
-    return replace(subject, fixed="none" if seen.shape == (three.rows(subject.contract),) else "reduced")
+    few = probe.take(subject.contract, slice(0, 3))
+    seen = observe(subject, few, gradients=False)
+    rows = few.rows(subject.contract)
+    if seen.raised is not None:
+        return subject if subject.reductions else replace(subject, fixed="reduced")
+    if subject.reductions:
+        return replace(subject, misshapen=seen.shape != (rows,))
+    fixed = "none" if seen.shape == (rows,) else "reduced"
+    return replace(subject, fixed=fixed, misshapen=seen.shape not in ((rows,), (), (1,)))
+
 
 
 # -- what is asked beside values: form, derivatives, errors ------------------------------------------------------------

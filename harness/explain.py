@@ -16,7 +16,8 @@ def explanation(contract: Contract) -> str:
     certified = (
         f"{contract.oracle_ulp:g} ulp of float64" if contract.oracle_ulp is not None else "4 ulp of float64 assumed"
     )
-    lines += [f"oracle      reference: {contract.oracle.__module__}.{contract.oracle.__name__}, error {certified}"]
+    oracle = getattr(contract.oracle, "func", contract.oracle)
+    lines += [f"oracle      {oracle.__module__}.{oracle.__name__}, error {certified}"]
     lines += ["", "arguments"]
     for arg in contract.args:
         shape = "(" + ", ".join((() if arg.shared else ("N",)) + arg.dims) + ")"

@@ -12,6 +12,8 @@ from harness.evaluate import available
 from harness.records import NotRun
 from harness.ulp import PRECISIONS, Precision
 
+SURVEY_CHECK = "value"
+"""The check whose trial carries the survey of its dtype, and the one that says that a result is out of shape."""
 TWIN_CHECKS = ("twin",)
 """What a module is asked: whether it is its functional form, bit for bit. Everything else is asked of that form."""
 
@@ -64,6 +66,8 @@ def plan(
     trials = []
     for subject in subjects:
         mine = [c for c in wanted if (c.name in TWIN_CHECKS) == (subject.twin is not None)]
+        if subject.misshapen:
+            mine = [c for c in mine if c.name == SURVEY_CHECK]
         rows = [(check, item) for check in mine for item in check.items(subject)]
         for device in devices:
             if available(device):

@@ -160,6 +160,14 @@ def _unknown(name: str) -> str:
     return f"--loss {name!r}: has a contract but no registered subject; write --loss module:attr --like {name}"
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Say what is wrong with an option before anything is collected."""
+    options = session.config.option
+    if options.loss or options.dtype or options.effort != "ci":
+        session.config.stash[OPTIONS].trials("")
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     marker = metafunc.definition.get_closest_marker("check")
     if marker is None or "trial" not in metafunc.fixturenames:

@@ -21,12 +21,10 @@ from harness.deviations import GARBAGE, Departure, Deviation, Fault
 from harness.domain import Arg
 from harness.effort import Effort
 from harness.findings import reproduction
-from harness.plan import Trial
+from harness.plan import SURVEY_CHECK, Trial
 from harness.ulp import PRECISIONS
 from harness.version import VERSION
 
-SURVEY_CHECK = "value"
-"""The check whose trial carries the survey of its dtype."""
 
 
 def verdict(outcome: Outcome, subject: Subject, *, strict: bool) -> str:

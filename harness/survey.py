@@ -116,6 +116,13 @@ class _Survey:
         self.swept = 0
         self.complete = True
 
+    def fits(self, batch: Batch) -> bool:
+        """Whether three rows give three values; a loss that broadcasts them to nine would fill the memory with a block."""
+        few = batch.take(self.contract, slice(0, 3))
+        seen = observe_rows(self.subject, few, gradients=False)
+        self._note_conduct(few, seen, few.rows(self.contract))
+        return "shape" not in self.irregular
+
     def add(self, batch: Batch) -> None:
         """Evaluate, judge and roll up one batch."""
         rows = batch.rows(self.contract)
@@ -480,6 +487,8 @@ def measure(
     """Sweep and hunt once; every accuracy check of this Subject in this dtype reads from the result."""
     survey = _Survey(subject, precision, baseline)
     for batch in sweep(subject, precision, effort, device):
+        if not survey.cases and not survey.fits(batch):
+            break
         survey.add(thinned(subject, batch))
         if survey.raised is not None and not survey.cases:
             break

@@ -61,23 +61,38 @@ NOT_PARAMETERS = {"reduction", "size_average", "reduce", "self", "device", "dtyp
 """Reductions have a check of their own; device and dtype are part of every trial."""
 
 
-def variations(loss: object) -> dict[str, set[str]]:
-    """Keyword of the callable -> the values that the run gives it, over every Subject of this very callable."""
+SIZES = {"in_features": "D", "out_features": "C", "num_classes": "C", "n_classes": "classes"}
+"""Constructor arguments that say the size of a named dimension."""
+TENSORS = {"bias": "linear_bias"}
+"""Constructor flags that say whether an optional tensor is there."""
+
+
+def bare(loss: Any) -> Any:
+    """The callable itself, of a partial of it."""
+    return getattr(loss, "func", loss)
+
+
+def variations(subject: Subject) -> dict[str, set[str]]:
+    """Keyword of the callable -> the values that the run gives it, over every Subject of this callable or of its twin."""
     found: dict[str, set[str]] = {}
-    for subject in SUBJECTS:
-        if subject.loss is not loss:
-            continue
-        for row in choices(subject):
-            for name, value in row.parameters.items():
+    losses = {id(bare(s.loss)) for s in (subject, subject.twin) if s is not None}
+    for other in (s for s in SUBJECTS if id(bare(s.loss)) in losses):
+        fixed = getattr(other.loss, "keywords", {})
+        for row in choices(other):
+            given = {**{n: "default" for n in documented(subject.loss)}, **fixed, **row.parameters}
+            for name, value in given.items():
                 found.setdefault(name, set()).add(repr(value))
-            for name, place in subject.places.items():
-                optional = subject.contract.arg(name).optional
-                found.setdefault(place, set()).update({"tensor"} if name in row.present else {"absent"})
-                if not optional:
+            for name, place in other.places.items():
+                found.setdefault(place, set()).add("tensor" if name in row.present else "absent")
+                if not other.contract.arg(name).optional:
                     found[place].add("required")
-        rows = {law.name for law in subject.contract.laws} | {s.condition for s in subject.contract.specials}
-        for name, row_name in subject.contract.varied_by.items():
-            assert row_name in rows, f"{subject.name}: {name} is varied by {row_name!r}, which is no law or row"
+        for name, dim in SIZES.items():
+            found.setdefault(name, set()).update(map(str, other.contract.dims.get(dim, ())))
+        for name, tensor in TENSORS.items():
+            found.setdefault(name, set()).update(found.get(tensor, ()))
+        rows = {law.name for law in other.contract.laws} | {s.condition for s in other.contract.specials}
+        for name, row_name in other.contract.varied_by.items():
+            assert row_name in rows, f"{other.name}: {name} is varied by {row_name!r}, which is no law or row"
             found.setdefault(name, set()).add(row_name)
     return found
 
@@ -85,6 +100,7 @@ def variations(loss: object) -> dict[str, set[str]]:
 def documented(loss: Any) -> set[str]:
     """Parameter names of a loss; of one written in C from the signature that its documentation begins with."""
     kinds = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    loss = bare(loss)
     try:
         signature = inspect.signature(loss.__init__ if inspect.isclass(loss) else loss)
     except ValueError:
@@ -96,7 +112,7 @@ def documented(loss: Any) -> set[str]:
 @SUBJECT
 def test_every_documented_parameter_is_varied(subject: Subject) -> None:
     """A parameter that the run never varies could be ignored by the loss without anybody noticing."""
-    varied = {name for name, values in variations(subject.loss).items() if len(values) > 1}
+    varied = {name for name, values in variations(subject).items() if len(values) > 1}
     assert documented(subject.loss) - NOT_PARAMETERS - varied == set()
 
 

@@ -244,7 +244,7 @@ LOGITS = replace(
         Arg(name="logits", kind=Logits(largest=2.0**1000), dims=("T", "C"), batch_axis=1),
         *CONTRACT.args[1:],
     ),
-    dims={"T": (4, 1, 3), "C": (3, 2, 2), "S": (2, 1, 3)},
+    dims={"T": (5, 1, 4), "C": (4, 2, 3), "S": (3, 1, 2)},
     oracle=ctc_loss_of_logits,
     layouts=("rows", "strided"),
     scales="those of ctc_loss, and per frame the spread of the logits around the largest",

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from harness.bounds import accumulator
 from harness.contracts.cosine_similarity import CONTRACT
 from harness.deviations import NAN, PARTIAL, Fault, Mask, Points, Seen, Witness
 from harness.subjects.builtin import builtin
@@ -29,7 +30,10 @@ def no_eps(points: Points) -> Mask:
 
 
 def overflowing(points: Points) -> Mask:
-    return np.asarray(np.max([_unit(points, name)[1][:, 0] for name in OTHER], axis=0) ** 2 > points.precision.largest)
+    """The square of a norm, in the dtype that it is summed in; the norm of one entry is the entry."""
+    longest = np.max([_unit(points, name)[1][:, 0] for name in OTHER], axis=0)
+    squared = np.shape(points["x1"])[-1] > 1
+    return np.asarray((longest**2 > accumulator(points.precision).largest) & squared, np.bool_)
 
 
 def quotients(points: Points) -> Mask:
@@ -46,7 +50,11 @@ def turning(points: Points, name: str) -> Array:
     """What a norm has to do with its gradient although eps divides: the norm is clamped out of sight of autograd."""
     x, norm, divisor = _unit(points, name)
     y, _, _ = _unit(points, OTHER[name])
-    direction = np.divide(points[name], norm, out=np.zeros_like(x), where=norm > 0.0)
+    # Where the squares underflow, or those of the other vector overflow, there is nothing to differentiate.
+    squares = (np.asarray(points[name]) ** 2).max(axis=-1)[:, None] > 0.5 * accumulator(
+        points.precision
+    ).smallest_subnormal
+    direction = np.divide(points[name], norm, out=np.zeros_like(x), where=squares & ~overflowing(points)[:, None])
     return (x * y).sum(axis=-1)[:, None] / divisor * direction
 
 

@@ -13,10 +13,10 @@ import torch
 from harness.binding import Subject, bind
 from harness.bounds import VALUE_CONSTANT, depth
 from harness.contracts.ctc_loss import CONTRACT, LOGITS
-from harness.deviations import LOST_DIGITS, ZERO, Fault, Mask, Points, Region, Seen, Witness
+from harness.deviations import LOST_DIGITS, PARTIAL, ZERO, Fault, Mask, Points, Region, Seen, Witness
 from harness.subjects.builtin import FUNCTIONAL, builtin
 from harness.ulp import Array
-from reference.numerics import product
+from reference.numerics import product, softmax
 from reference.truth import Output
 
 Tensor = torch.Tensor
@@ -86,26 +86,50 @@ def _small_loss(name: str, witness: Witness) -> Fault:
     )
 
 
-ROUNDINGS = 2.0
-"""Times that the 1 is rounded at every frame: in the sum and in its logarithm."""
+ROUNDINGS = 4.0
+"""Times that the 1 is rounded at every frame: in the sum, in its logarithm, and so in log_softmax."""
 UNSUPPORTED = {
     "float16": "\"ctc_loss_cpu\" not implemented for 'Half'",
     "bfloat16": "\"ctc_loss_cpu\" not implemented for 'BFloat16'",
 }
 
 
+def _costs(at: Points) -> tuple[Array, Mask]:
+    """-log p of every class at every frame, and the frames within the input length."""
+    s = softmax(at["logits"])
+    inside = np.arange(s.gap.shape[1]) < at["input_lengths"][:, None]
+    return s.gap + s.log_sum[..., None], inside
+
+
 def _logs_without_digits(at: Points) -> Mask:
-    """Rows whose logarithms are so large that their rounding is no small number; one frame alone is exact."""
-    wanted = at.truth.value
-    large = at.precision.u * wanted.reference > LARGE_ROUNDING
-    return np.asarray(large & np.isfinite(wanted.exact) & (at["input_lengths"] > 1), np.bool_)
+    """Frames of rows whose sums of logarithms round by more than 4, and have more than one term to round away."""
+    wanted, (cost, inside) = at.truth.value, _costs(at)
+    targets, classes = at["targets"], np.arange(cost.shape[2])
+    here = np.arange(targets.shape[1]) < at["target_lengths"][:, None]
+    emitted = ((targets[:, :, None] == classes) & here[:, :, None]).any(axis=1) | (classes == at.parameters["blank"])
+    held = emitted[:, None, :] & inside[:, :, None] & np.isfinite(cost)
+    terms = np.where(held, cost, 0.0).max(axis=2)
+    apart = np.where(held, terms[:, :, None] - cost, 0.0).max(axis=2)
+    # Beside the frame of the largest: what the others cost, and how far its own classes are apart.
+    order = np.argsort(terms, axis=1)
+    away = np.take_along_axis(terms, order, axis=1)[:, :-1].sum(axis=1)
+    away = away + np.take_along_axis(apart, order[:, -1:], axis=1)[:, 0]
+    rounding = np.minimum(at.precision.u * wanted.reference, away)
+    large = (rounding > LARGE_ROUNDING) & np.isfinite(wanted.exact)
+    return np.asarray((large[:, None] & inside)[..., None], np.bool_)
+
+
+def _log_overflows(at: Points) -> Mask:
+    """Frames with a class whose log-probability is below the smallest number, and so -inf."""
+    cost, inside = _costs(at)
+    return np.asarray(((cost > at.precision.largest).any(axis=2) & inside)[..., None], np.bool_)
 
 
 def _anything(got: Array, truth: Output, points: Points, bound: Array) -> Mask:
     return np.ones(got.shape, np.bool_)
 
 
-LARGE_ROUNDING = 1.0
+LARGE_ROUNDING = 4.0
 LENGTHS = {"targets": [[1]], "input_lengths": [2], "target_lengths": [1]}
 CERTAIN = Witness(args={"log_probs": [[[-16.0, 0.0], [-16.0, 0.0]]], **LENGTHS})
 CERTAIN_LOGITS = Witness(args={"logits": [[[0.0, 16.0], [0.0, 16.0]]], **LENGTHS})
@@ -114,17 +138,27 @@ LARGE_LOGITS = Witness(args={"logits": [[[0.0, "0x1p+40"], [0.0, 0.0]]], **LENGT
 OF_LOGITS = (
     Fault(
         name="occupancy as the exponential of a sum of large logarithms",
-        where="loss and log-probabilities so large that their rounding, which the exponential magnifies, exceeds 1",
+        where="loss and log-probabilities so large that their rounding, which the exponential magnifies, exceeds 4",
         region=_logs_without_digits,
         outputs=("logits",),
         seen=Seen(text="no digit left: inf, nan, 0 or any number", holds=_anything, exact=False),
         witnesses=(LARGE_LOGITS,),
     ),
     Fault(
+        name="a log-probability leaves the range",
+        where="-log p of a class above the largest number",
+        region=_log_overflows,
+        outputs=("logits",),
+        dtypes=("float32",),
+        seen=PARTIAL,
+        witnesses=(Witness(args={"logits": [[["-0x1p+127", "0x1p+127"]]], **LENGTHS, "input_lengths": [1]}),),
+    ),
+    Fault(
         name="zero_infinity hides an overflow",
         where="zero_infinity, a loss above the largest number of the dtype",
         region=lambda at: at.truth.value.exact * at.parameters.get("zero_infinity", False) > at.precision.largest,
         outputs=("value",),
+        dtypes=("float32",),
         seen=ZERO,
         witnesses=(
             Witness(

@@ -13,16 +13,16 @@ import torch
 from harness.binding import Subject
 from harness.bounds import accumulator
 from harness.contracts.linear_cross_entropy import CONTRACT, SOFT
-from harness.deviations import ALL_DTYPES, LOST_DIGITS, NAN, Fault, Mask, Points, Region, Seen, Witness
+from harness.deviations import ALL_DTYPES, LOST_DIGITS, NAN, PARTIAL, Fault, Mask, Points, Region, Seen, Witness
 from harness.subjects.builtin import FUNCTIONAL, builtin
 from harness.subjects.projected import (
     LOG_SOFTMAX,
-    ROUNDINGS,
     Stage,
     Stages,
     least_bound,
     overflow_faults,
     rounding_of_one_shows,
+    roundings,
     signed_sums,
     slope_of,
     without_logits,
@@ -74,14 +74,28 @@ def _stages(at: Points) -> list[Stage]:
             },
             scale=scale,
             void=void,
+            moved=lambda: _moved(at, s.probability, a, soft),
         )
     ]
+
+
+def _moved(at: Points, probability: Array, a: Array, soft: bool) -> Array:
+    """Sum of abs(x_k d2f / dx dx_k), and over the soft entries c of the targets of abs(t_c d2f / dx dt_c)."""
+    matrix, target = at["linear_weight"], at["target"]
+    away = matrix - (probability @ matrix)[:, None, :]
+    spread = np.matmul(np.swapaxes(probability[:, :, None] * away, 1, 2), away)
+    moved = a.sum(axis=1)[:, None] * np.abs(spread * at["input"][:, None, :]).sum(axis=2)
+    if soft:
+        share = target * np.asarray(at["weight"], np.float64) * (1.0 - at.parameters["label_smoothing"])
+        share = np.where((target == 0.0) | (target == 1.0), 0.0, share)
+        moved = moved + np.abs(share[:, :, None] * away).sum(axis=1)
+    return np.nan_to_num(moved)
 
 
 def _small_log_probability(at: Points) -> Mask:
     number = at.truth.gradients["target"].exact
     factor = (1.0 - at.parameters.get("label_smoothing", 0.0)) * np.asarray(at["weight"], np.float64)
-    lost = np.minimum(number, ROUNDINGS * at.precision.u * factor)
+    lost = np.minimum(number, roundings(at.precision) * at.precision.u * factor)
     return np.asarray(least_bound("target", at) < lost, np.bool_)
 
 
@@ -99,6 +113,10 @@ OVERFLOW = Witness(args={"input": [["0x1p+100"]], "linear_weight": [["0x1p+100"]
 SOFT_OVERFLOW = replace(OVERFLOW, args={**OVERFLOW.args, "target": [[0.5, 0.5]]})
 CONFIDENT = Witness(args={"input": [[16.0]], "linear_weight": [[1.0], [0.0]], "target": [0]})
 SOFT_CONFIDENT = replace(CONFIDENT, args={**CONFIDENT.args, "target": [[1.0, 0.0]]})
+HALF = Witness(
+    args={"input": [[2.5]], "linear_weight": [["0x1.0bcp+2"], ["0x1.808p-13"]], "target": [0]}, dtype="float16"
+)
+SOFT_HALF = replace(HALF, args={**HALF.args, "target": [[1.0, 0.0]]})
 FEATURE_NAN = Witness(args={"input": [["nan"]], "linear_weight": [[1.0], [0.0]], "target": [-100]})
 
 SMALL_LOSS = Fault(
@@ -106,6 +124,7 @@ SMALL_LOSS = Fault(
     where="loss so small that the rounding of 1 + (sum of the other exponentials) exceeds its bound",
     region=rounding_of_one_shows(_stages, "value"),
     outputs=("value",),
+    dtypes=("float64", "float32", "float16"),
     seen=LOST_DIGITS,
     upstream=LOG_SOFTMAX,
     witnesses=(CONFIDENT,),
@@ -118,7 +137,7 @@ CERTAIN_CLASS = Fault(
     dtypes=("float64", "float32", "float16"),
     seen=LOST_DIGITS,
     upstream=LOG_SOFTMAX,
-    witnesses=(CONFIDENT,),
+    witnesses=(CONFIDENT, HALF),
 )
 IGNORED = tuple(
     Fault(
@@ -138,20 +157,26 @@ IGNORED = tuple(
 )
 
 
-def _overflow(outputs: tuple[str, ...], witness: Witness, stages: Stages = _stages) -> tuple[Fault, ...]:
+def _overflow(
+    outputs: tuple[str, ...],
+    witness: Witness,
+    stages: Stages = _stages,
+    dtypes: tuple[str, ...] = ("float32", "float16", "bfloat16"),
+) -> tuple[Fault, ...]:
     biased = replace(witness, args={**witness.args, "linear_bias": [0.0, 0.0]})
-    return overflow_faults(stages, outputs, {o: biased if o == "linear_bias" else witness for o in outputs})
+    return overflow_faults(stages, outputs, {o: biased if o == "linear_bias" else witness for o in outputs}, dtypes)
 
 
 FAULTS = (*IGNORED, SMALL_LOSS, CERTAIN_CLASS, *_overflow(("value", "input", "linear_weight", "linear_bias"), OVERFLOW))
 SOFT_FAULTS = (
     replace(SMALL_LOSS, witnesses=(SOFT_CONFIDENT,)),
-    replace(CERTAIN_CLASS, dtypes=ALL_DTYPES, witnesses=(SOFT_CONFIDENT,)),
+    replace(CERTAIN_CLASS, dtypes=ALL_DTYPES, witnesses=(SOFT_CONFIDENT, SOFT_HALF)),
     Fault(
         name="confident: probability gradient log(1 + tail) instead of log1p(tail)",
         where="-log p so small that the rounding of 1 + (sum of the other exponentials) exceeds its bound",
         region=_small_log_probability,
         outputs=("target",),
+        dtypes=("float64", "float32", "float16"),
         seen=LOST_DIGITS,
         upstream=LOG_SOFTMAX,
         witnesses=(SOFT_CONFIDENT,),
@@ -196,11 +221,21 @@ def _lost_in_difference(output: str) -> Region:
 
     def region(at: Points) -> Mask:
         (stage,) = _stages(at)
-        p = softmax(stage.logits.exact).probability
         a, x = stage.coefficients, np.abs(at["input"])
-        terms = p * a.sum(axis=1, keepdims=True) + a
-        size = {"input": terms @ stage.carry, "linear_weight": terms.T @ x, "linear_bias": terms.sum(axis=0)}[output]
-        return np.asarray(least_bound(output, at) < DIFFERENCE * accumulator(at.precision).u * size, np.bool_)
+
+        def carried(slope: Array) -> Array:
+            return {
+                "input": lambda: slope @ stage.carry,
+                "linear_weight": lambda: slope.T @ x,
+                "linear_bias": lambda: slope.sum(axis=0),
+            }[output]()
+
+        p = softmax(stage.logits.exact).probability
+        lost = DIFFERENCE * accumulator(at.precision).u * carried(p * a.sum(axis=1, keepdims=True) + a)
+        if "weight" not in at.args and output == "input":
+            # Where p is 1 to the bit the two sums are the same, and what is lost is the gradient itself.
+            lost = np.minimum(lost, carried(np.abs(slope_of(stage.logits, a))))
+        return np.asarray(least_bound(output, at) < lost, np.bool_)
 
     return region
 
@@ -211,9 +246,8 @@ def _chunk_stages(at: Points) -> list[Stage]:
     p, a = softmax(stage.logits.exact).probability, stage.coefficients
     above, below = signed_sums((p * a.sum(axis=1, keepdims=True)).T, at["input"])
     more, less = signed_sums(a.T, at["input"])
-    # First the sum over the softmax, then the targets one after another.
-    first = below - above
-    largest = np.max([above, below, np.abs(first + more), np.abs(first - less)], axis=0)
+    # The two sums one after the other: a partial sum has terms of both.
+    largest = np.maximum(above + less, below + more)
     wide = {"linear_weight": (largest, largest), "linear_bias": stage.sums["linear_bias"]}
     return [stage._replace(sums=wide, wide=True)]
 
@@ -240,6 +274,27 @@ def _infinite_times_0(at: Points) -> Mask:
     return np.asarray(endless & (stage.coefficients == 0.0).all(axis=1), np.bool_)
 
 
+def _chunk_sum_overflows(at: Points) -> Mask:
+    """Where the sum up to some chunk of rows is above the largest number of the dtype and that of all rows is not so."""
+    x, (classes, features) = at["input"], at["linear_weight"].shape
+    slope = slope_of(_stages(at)[0].logits, _stages(at)[0].coefficients)
+    rows = 2 ** int(np.ceil(np.log2(max(-(-len(x) // -(-classes // features)), 1))))
+    chunks = (slice(start, start + rows) for start in range(0, len(x), rows))
+    sums = np.cumsum([slope[chunk].T @ x[chunk] for chunk in chunks], axis=0)
+    reached = np.where(np.abs(sums) > at.precision.largest, np.sign(sums), 0.0)
+    # The first infinity stays, or becomes nan beside one of the other sign.
+    first = reached[np.argmax(reached != 0.0, axis=0), np.arange(classes)[:, None], np.arange(features)]
+    return np.asarray((first != 0.0) & (first != reached[-1]), np.bool_)
+
+
+OPPOSED = Witness(
+    args={
+        "input": [[60000.0]] * 80 + [[-60000.0]] * 80,
+        "linear_weight": [[0.0], [0.0]],
+        "target": [0] * 160,
+    },
+    dtype="float16",
+)
 DIFFERENCE = 2.0
 """Roundings of each of the two sums."""
 IN_CHUNKS = (
@@ -259,6 +314,7 @@ IN_CHUNKS = (
             where="(sum of the softmax) - (sum of the targets) so small that the rounding of either exceeds its bound",
             region=_lost_in_difference(output),
             outputs=(output,),
+            dtypes=("float64", "float32", "bfloat16") if output == "linear_weight" else ("float64", "float32"),
             seen=LOST_DIGITS if output == "input" else LOST_IN_ROWS,
             versions=">=2.13",
             witnesses=(witness,),
@@ -270,7 +326,17 @@ IN_CHUNKS = (
         )
     ),
     replace(SMALL_LOSS, dtypes=("float64", "float32")),
-    *_overflow(("value", "input", "linear_weight", "linear_bias"), OVERFLOW, _chunk_stages),
+    *_overflow(("value", "input", "linear_weight", "linear_bias"), OVERFLOW, _chunk_stages, ("float32", "bfloat16")),
+    Fault(
+        name="chunks: sums of chunks in float16",
+        where="the sum up to some chunk of rows above the largest number, unlike that of all rows",
+        region=_chunk_sum_overflows,
+        outputs=("linear_weight",),
+        dtypes=("float16",),
+        seen=PARTIAL,
+        versions=">=2.13",
+        witnesses=(OPPOSED,),
+    ),
 )
 
 

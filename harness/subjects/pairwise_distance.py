@@ -8,12 +8,12 @@ from harness.subjects.builtin import builtin
 from harness.ulp import Array, Precision
 
 
-def sum_leaves(norm: Array, p: float, precision: Precision) -> Mask:
-    """The norm is the root of the sum of abs(d)**p, which is not divided by the largest of them first."""
+def sum_leaves(norm: Array, d: Array, p: float, precision: Precision) -> Mask:
+    """The norm is the root of the sum of abs(d)**p, not divided by the largest of them first; of one d it is abs(d)."""
     total = norm**p
     # Below the range only float64 shows it: the scale of underflow holds what the other dtypes lose there.
     beyond = (total > precision.largest) | ((total < precision.smallest_normal) & (precision.bits == 64))
-    return np.asarray(beyond & (norm > 0.0) & (p != 1.0) & np.isfinite(p), np.bool_)
+    return np.asarray(beyond & (norm > 0.0) & (p != 1.0) & np.isfinite(p) & (d.shape[-1] > 1), np.bool_)
 
 
 def powers_leave(norm: Array, d: Array, p: float, precision: Precision) -> Mask:
@@ -33,7 +33,7 @@ def powers_leave(norm: Array, d: Array, p: float, precision: Precision) -> Mask:
 
 
 def _sum(points: Points) -> Mask:
-    return sum_leaves(points.truth.value.exact, float(points["p"]), points.precision)
+    return sum_leaves(points.truth.value.exact, points["x1"], float(points["p"]), points.precision)
 
 
 def _apart(points: Points) -> Mask:

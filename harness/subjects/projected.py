@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from harness.bounds import GRADIENT_CONSTANT, VALUE_CONSTANT, accumulator, depth
 from harness.deviations import PARTIAL, Fault, Points, Region, Seen, Witness
-from harness.ulp import Array
+from harness.ulp import Array, Precision
 from reference.classification import sum_of_others
 from reference.numerics import product, softmax
 from reference.projection import Computed
@@ -19,8 +20,14 @@ from reference.truth import Output
 Mask = npt.NDArray[np.bool_]
 
 LOG_SOFTMAX = "https://github.com/pytorch/pytorch/issues/113708"
-ROUNDINGS = 4.0
-"""Times that the 1 of the largest class is rounded: in the vectorised sum, its logarithm, the difference."""
+
+
+def roundings(precision: Precision) -> float:
+    """Times that the 1 of the largest class is rounded: in the vectorised sum, its logarithm, the difference.
+
+    Of the halves only the sum is rounded to the dtype, from float32.
+    """
+    return 1.0 if precision.bits == 16 else 4.0
 
 
 class Stage(NamedTuple):
@@ -41,6 +48,8 @@ class Stage(NamedTuple):
     """Output -> largest number that the loss makes of the logits before targets and smoothing shrink it."""
     void: Mask | bool = False
     """Rows that multiply an infinite one by 0."""
+    moved: Callable[[], Array] | None = None
+    """How far relative errors of the features and of soft targets move the gradient in the features."""
     wide: bool = False
     """Whether the logits are held in the accumulator's dtype."""
     through: tuple[Array, Array] | None = None
@@ -71,18 +80,22 @@ def rounding_of_one_shows(stages: Stages, output: str) -> Region:
     """
 
     def region(at: Points) -> Mask:
-        lost = np.zeros(at.truth.outputs()[output].exact.shape)
+        lost, moved = np.zeros((2, *at.truth.outputs()[output].exact.shape))
         for stage in stages(at):
             s, a = softmax(stage.logits.exact), stage.coefficients
-            one = ROUNDINGS * at.precision.u * a.sum(axis=1)
+            one = roundings(at.precision) * at.precision.u * a.sum(axis=1)
             if output == "value":
                 number = product(a, s.gap + s.log_sum[:, None]).sum(axis=1)
                 lost[stage.rows] += np.minimum(number, one)
             else:
                 top, row = np.argmax(s.probability, axis=1), np.arange(len(a))
-                number = (product(sum_of_others(a), s.probability) + product(a, s.complement))[row, top]
-                lost[stage.rows] += np.minimum(number, one)[:, None] * stage.carry[top]
-        return np.asarray(least_bound(output, at) < lost, np.bool_)
+                push, pull = product(a, s.complement), product(sum_of_others(a), s.probability)
+                # The sum of the shares is taken in the accumulator.
+                summed = np.minimum(pull[row, top], 4.0 * accumulator(at.precision).u * a.sum(axis=1))
+                lost[stage.rows] += (np.minimum(push[row, top], one) + summed)[:, None] * stage.carry[top]
+                if stage.moved is not None:
+                    moved += GRADIENT_CONSTANT * at.precision.u * stage.moved()
+        return np.asarray(least_bound(output, at) + moved < lost, np.bool_)
 
     return region
 
@@ -91,13 +104,19 @@ def without_logits(stage: Stage, at: Points) -> Mask:
     """Rows whose softmax is nan: the largest logit is infinite in the dtype, or a partial sum of one is."""
     top, most = np.max(stage.logits.exact, axis=1), accumulator(at.precision).largest
     above, below = stage.parts
-    lost = (np.abs(top) > (most if stage.wide else at.precision.largest)) | (above > most).any(axis=1) | (below > most).all(axis=1)
+    lost = np.abs(top) > (most if stage.wide else at.precision.largest)
+    lost |= (above > most).any(axis=1) | (below > most).all(axis=1)
     if stage.through is not None:
         above, below = stage.through
-        lost |= (np.maximum(above, below) > most).any(axis=1) | (np.abs(above - below) > at.precision.largest).any(
-            axis=1
-        )
+        lost |= (np.maximum(above, below) > most).any(axis=1)
+        lost |= (np.abs(above - below) > at.precision.largest).any(axis=1)
     return np.asarray(lost, np.bool_)
+
+
+def _without_a_class(stage: Stage, at: Points) -> Mask:
+    """Rows with a class that has a share and counts as impossible, since a partial sum of its logit overflows."""
+    share = softmax(stage.logits.exact).probability > at.precision.u
+    return np.asarray((share & (stage.parts[1] > accumulator(at.precision).largest)).any(axis=1), np.bool_)
 
 
 def logits_overflow(stages: Stages, output: str) -> Region:
@@ -107,7 +126,7 @@ def logits_overflow(stages: Stages, output: str) -> Region:
         largest, wanted = at.precision.largest, at.truth.outputs()[output]
         mask, beyond = np.zeros((2, *wanted.exact.shape), np.bool_)
         for stage in stages(at):
-            spoiled = without_logits(stage, at)
+            spoiled = without_logits(stage, at) | _without_a_class(stage, at)
             if output == "value":
                 counts = stage.coefficients != 0.0
                 mask[stage.rows] |= (spoiled & counts.any(axis=1)) | stage.void
@@ -127,27 +146,13 @@ def logits_overflow(stages: Stages, output: str) -> Region:
     return region
 
 
-def class_overflows(stages: Stages, output: str) -> Region:
-    """Where a class that has a share counts as impossible, since a negative partial sum of its logit overflows."""
-
-    def region(at: Points) -> Mask:
-        mask = np.zeros(at.truth.outputs()[output].exact.shape, np.bool_)
-        for stage in stages(at):
-            share = softmax(stage.logits.exact).probability > at.precision.u
-            lost = (share & (stage.parts[1] > accumulator(at.precision).largest)).any(axis=1)
-            mask[stage.rows] |= lost.reshape((-1,) + (1,) * (mask.ndim - 1))
-        return mask
-
-    return region
+def _overflowed(got: Array, truth: Output, points: Points, bound: Array) -> Mask:
+    return np.asarray(PARTIAL.holds(got, truth, points, bound) | (np.abs(got) <= truth.absolute), np.bool_)
 
 
-def _within_the_scale(got: Array, truth: Output, points: Points, bound: Array) -> Mask:
-    return np.asarray(np.abs(got) <= truth.absolute, np.bool_)
-
-
-WITHOUT_THE_CLASS = Seen(
-    text="a number within the scale of the loss, that of the loss without the class",
-    holds=_within_the_scale,
+OVERFLOWED = Seen(
+    text="inf, nan, 0, lost digits or, of the loss without the classes that overflow, a number within its scale",
+    holds=_overflowed,
     exact=False,
 )
 
@@ -165,19 +170,33 @@ def signed_sums(first: Array, second: Array) -> tuple[Array, Array]:
     return up @ above + down @ below, up @ below + down @ above
 
 
+def _of_half(witness: Witness) -> Witness:
+    """The same with numbers whose products leave the range of float16."""
+
+    def smaller(nested: Any) -> Any:
+        if isinstance(nested, (list, tuple)):
+            return [smaller(v) for v in nested]
+        return nested.replace("0x1p+100", "0x1p+15") if isinstance(nested, str) else nested
+
+    return replace(witness, args={k: smaller(v) for k, v in witness.args.items()}, dtype="float16")
+
+
 def overflow_faults(
-    stages: Stages, outputs: tuple[str, ...], witnesses: Mapping[str, Witness], versions: str = ""
+    stages: Stages,
+    outputs: tuple[str, ...],
+    witnesses: Mapping[str, Witness],
+    dtypes: tuple[str, ...] = ("float32", "float16", "bfloat16"),
 ) -> tuple[Fault, ...]:
     """One Fault an output, since shared tensors and rows have other shapes, of one cause."""
     return tuple(
         Fault(
             name=f"a logit or a sum of its products leaves the range: {output}",
-            where="a logit, a sum of products, or -log p before weights and smoothing shrink it, above the largest number",
+            where="a logit, a sum of products, or -log p before weights shrink it, above the largest number",
             region=logits_overflow(stages, output),
             outputs=(output,),
-            seen=PARTIAL,
-            versions=versions,
-            witnesses=(witnesses[output],),
+            dtypes=dtypes,
+            seen=OVERFLOWED,
+            witnesses=(witnesses[output], _of_half(witnesses[output])),
         )
         for output in outputs
     )

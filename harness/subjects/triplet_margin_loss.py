@@ -9,7 +9,7 @@ from harness.contracts.triplet_margin_loss import CONTRACT
 from harness.deviations import PARTIAL, Fault, Mask, Points, Region, Seen, Witness
 from harness.subjects.builtin import builtin
 from harness.subjects.pairwise_distance import powers_leave, sum_leaves
-from harness.ulp import Array
+from harness.ulp import Array, step
 from reference.embedding import pairwise_distance
 from reference.truth import Output
 
@@ -46,7 +46,7 @@ def near_and_far(points: Points) -> tuple[Array, Array]:
 def sum_of_powers(points: Points) -> Mask:
     """Of the distance from the positive example: one from the negative example that is infinite rightly gives 0."""
     near, _ = next(measured(points))
-    return sum_leaves(near, float(points.parameters.get("p", 2.0)), points.precision) & (near > 1.0)
+    return sum_leaves(near, points["anchor"], float(points.parameters.get("p", 2.0)), points.precision) & (near > 1.0)
 
 
 def without_slope(name: str) -> Region:
@@ -55,20 +55,46 @@ def without_slope(name: str) -> Region:
     def region(points: Points) -> Mask:
         p, eps = float(points.parameters.get("p", 2.0)), float(points.parameters.get("eps", 1e-6))
         near, far = near_and_far(points)
-        leaves = [sum_leaves(norm, p, points.precision) & (norm > 1.0) for norm in (near, far)]
-        truth = points.truth.gradients[name]
+        leaves = [sum_leaves(norm, points["anchor"], p, points.precision) & (norm > 1.0) for norm in (near, far)]
+        truth, u = points.truth.gradients[name], points.precision.u
         slopes = pairwise_distance(points["anchor"], points["positive"], p=p, eps=eps).gradients
         alone = {"anchor": slopes["x1"].exact, "positive": slopes["x2"].exact}.get(name, 0.0 * truth.exact)
         lost = np.where(leaves[1][:, None], truth.exact, alone)
-        shown = np.abs(lost) > 32.0 * points.precision.u * truth.reference
-        shown &= (leaves[0] & (points.truth.value.exact > 0.0))[:, None]
+        least = 32.0 * (u * truth.reference + 0.9 * _turn(points, name, leaves[1], p, eps))
+        certain = points.truth.value.exact > np.where(leaves[1], 64.0 * u * (near + far), 0.0)
+        shown = (np.abs(lost) > least) & (leaves[0] & certain)[:, None]
         if points.precision.bits == 64:
-            shown |= np.any([sum_leaves(n, p, points.precision) & (n < 1.0) for n, _ in measured(points)], axis=0)[
-                :, None
+            low = [
+                sum_leaves(norm, points["anchor"], p, points.precision) & (norm < 1.0) for norm, _ in measured(points)
             ]
+            shown |= np.any(low, axis=0)[:, None]
         return np.asarray(shown, np.bool_)
 
     return region
+
+
+def _turn(points: Points, name: str, both: Mask, p: float, eps: float) -> Array:
+    """How far one ordinal of the vectors turns the slopes that are lost, of euclidean distances."""
+    if p != 2.0 or points.precision.bits > 32:
+        return np.zeros(np.shape(points[name]))
+    near, far, *other = (_turned(points, pair, eps) for pair in (PAIRS if points["swap"] else PAIRS[:2]))
+    closer = (other[0][0] < far[0])[:, None] if other else np.zeros((len(both), 1), np.bool_)
+    swapped = other[0][1] if other else far[1]
+    lost = {
+        "anchor": near[1] + np.where(both[:, None] & ~closer, far[1], 0.0),
+        "positive": near[1] + np.where(both[:, None] & closer, swapped, 0.0),
+        "negative": np.where(both[:, None], np.where(closer, swapped, far[1]), 0.0),
+    }
+    return lost[name]
+
+
+def _turned(points: Points, pair: tuple[str, str], eps: float) -> tuple[Array, Array]:
+    vectors = [np.asarray(points[name], np.float64) for name in pair]
+    truth = pairwise_distance(vectors[0], vectors[1], eps=eps)
+    slope = truth.gradients["x1"].exact
+    steps = sum((np.abs(step(points.precision, v, 1) - v) for v in vectors), np.zeros_like(slope))
+    hessian = np.abs(np.eye(slope.shape[-1]) - slope[:, :, None] * slope[:, None, :])
+    return truth.value.exact, (hessian * steps[:, None, :]).sum(axis=-1) / truth.value.exact[:, None]
 
 
 def powers_apart(points: Points) -> Mask:
@@ -102,13 +128,28 @@ OVERFLOW = Fault(
         for dtype, e in (("float16", 15), ("float32", 127), ("float64", 1023))
     ),
 )
+NOT_DOUBLE = ("float32", "float16", "bfloat16")
+"""In float64 the oracle calls the hinge a tie where the loss itself is beyond the range."""
 HALTED = replace(
     OVERFLOW,
     name="two infinite distances have no gradient",
-    where="both distances beyond the largest number, the loss above 0",
+    where="both distances beyond the largest number, the loss above what rounding may make of 0",
     region=lambda points: halted(*near_and_far(points), points),
     outputs=OUTPUTS[1:],
+    dtypes=NOT_DOUBLE,
     seen=MISSING,
+    witnesses=tuple(
+        Witness(
+            args={
+                "anchor": [[0.0] * 8],
+                "positive": [[1.5 * 2.0**e] * 8],
+                "negative": [[1.5 * 2.0**e] * 2 + [0.0] * 6],
+            },
+            parameters={"p": 1.0},
+            dtype=dtype,
+        )
+        for dtype, e in (("float16", 15), ("float32", 127))
+    ),
 )
 POWERS = Fault(
     name="the sum of powers overflows",
@@ -126,12 +167,15 @@ SLOPES = tuple(
     replace(
         POWERS,
         name=f"the sum of powers leaves the range: gradient of {name}",
-        where="as for the loss, where the slope of a distance shows; in float64 also sums below the smallest normal number",
+        where="as for the loss, where the slope of a distance shows; in float64 also sums below the smallest normal",
         region=without_slope(name),
         outputs=(name,),
         seen=MISSING,
         witnesses=tuple(
-            Witness(args={"anchor": [[1.5 * 2.0**e]], "positive": [[0.0]], "negative": [[2.0**e]]}, dtype=dtype)
+            Witness(
+                args={"anchor": [[1.5 * 2.0**e, 2.0**e]], "positive": [[0.0, 0.0]], "negative": [[2.0**e, 0.0]]},
+                dtype=dtype,
+            )
             for dtype, e in (("float32", 66), ("float64", 600))
         ),
     )
