@@ -386,6 +386,11 @@ class Matrix(Embedding):
         return np.clip(round_to(p, x), -top, top)
 
 
+def ignored_index(parameter: int | None) -> int:
+    """The class index that a parameter makes ignored; None is -100, as it is of every loss of torch."""
+    return -100 if parameter is None else parameter
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassIndex:
     """An index in 0 .. sizes[classes] - 1; where ``ignored`` names a parameter, sometimes that parameter's value."""
@@ -409,7 +414,7 @@ class ClassIndex:
             return np.asarray(index + (index >= setting.parameters[self.avoid]), np.int64)
         index = rng.integers(0, count, shape)
         if self.ignored is not None and self.ignored in setting.parameters:
-            index = np.where(rng.random(shape) < 0.15, setting.parameters[self.ignored], index)
+            index = np.where(rng.random(shape) < 0.15, ignored_index(setting.parameters[self.ignored]), index)
         return index.astype(np.int64)
 
 

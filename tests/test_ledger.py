@@ -248,7 +248,7 @@ def entries() -> list[Any]:
         for dtype in PRECISIONS
         if dtype not in s.unsupported
         for d in s.departures
-        if dtype in d.dtypes and d.in_force()
+        if dtype in d.dtypes and not getattr(d, "rows", ())
     ]
 
 

@@ -73,7 +73,7 @@ CONTRACT = Contract(
         Arg(name="input2", kind=Embedding(), dims=("D",)),
         Arg(name="target", kind=Sign(), role="target", differentiable=False),
     ),
-    parameters=(Parameter(name="margin", values=(0.0, 0.5, -1.0)),),
+    parameters=(Parameter(name="margin", values=(0.0, 0.5, -0.5)),),
     oracle=cosine_embedding_loss,
     layouts=("rows", "strided", "single"),
     scales="B_ref of 1 - cos = norm(x1^ - x2^)**2 / 2, unit vectors; B_abs = 2 + abs(margin), of the gradient 2 / norm",

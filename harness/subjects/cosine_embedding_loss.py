@@ -7,7 +7,7 @@ from harness.contracts.cosine_embedding_loss import CONTRACT
 from harness.contracts.cosine_embedding_loss import cosine as cosine_of
 from harness.deviations import LOST_DIGITS, NAN, PARTIAL, Fault, Mask, Points, Region, Seen, Witness
 from harness.subjects.builtin import builtin
-from harness.ulp import Array, round_to, step
+from harness.ulp import Array, Precision, round_to, step
 from reference.truth import Output
 
 EPSILON = float(np.float32(1e-12))
@@ -98,8 +98,13 @@ COARSE = Seen(
 )
 
 
+def _rounding(values: Array, p: Precision) -> Array:
+    """What a subnormal number loses, and what the roundings before it may add."""
+    return np.minimum(np.abs(round_to(p, values) - values) + 8.0 * p.u * values, 0.5 * p.smallest_subnormal)
+
+
 def _quotient(name: str) -> Region:
-    """The backward passes through cos / (x . x y . y), which underflows where both vectors are long."""
+    """The backward passes through cos / (x . x y . y), then times y . y, which underflow where vectors are long."""
 
     def region(points: Points) -> Mask:
         x, y = _vectors(points)
@@ -108,10 +113,9 @@ def _quotient(name: str) -> Region:
         p = points.precision
         cosine = np.abs((x * y).sum(axis=-1)) / np.sqrt(product)
         quotient = 0.5 * cosine / product
-        rounding = np.abs(round_to(p, quotient) - quotient) + 8.0 * p.u * quotient
-        rounding = np.minimum(rounding, 0.5 * p.smallest_subnormal)
-        lost = (2.0 * rounding)[:, None] * other * np.abs(np.asarray(points[name]))
-        gone = (quotient < p.smallest_normal)[:, None] & (lost > _mixed(points, name))
+        first, second = _rounding(quotient, p)[:, None], _rounding(quotient[:, None] * other, p)
+        lost = 2.0 * (first * other + second) * np.abs(np.asarray(points[name]))
+        gone = (quotient * np.minimum(other[:, 0], 1.0) < p.smallest_normal)[:, None] & (lost > _mixed(points, name))
         return np.asarray(gone & ~_overflows(points)[:, None], np.bool_)
 
     return region
@@ -188,15 +192,13 @@ def _rounded_cosines(points: Points) -> list[Array]:
 
 
 def _cancels(points: Points) -> Mask:
-    """1 - cos, and cos + 1, keep of the distance from parallel only what the rounded cosine does."""
-    cosine, positive = cosine_of(points), np.asarray(points["target"]) == 1.0
-    near = np.where(positive, cosine > 0.9, (cosine < -0.9) & (points["margin"] == -1.0))
+    """1 - cos keeps of the distance from parallel only what the rounded cosine does."""
+    near = (np.asarray(points["target"]) == 1.0) & (cosine_of(points) > 0.9)
     near &= (_mixed(points, "value") < 4.0 * points.precision.u) & ~_shown("value")(points) & ~_overflows(points)
     if points.precision.bits == 16:
         near &= ~_underflows(points) if points.precision.name == "float16" else True
         exact, limit = points.truth.value.exact, _mixed(points, "value")
-        values = [np.where(positive, 1.0 - c, np.maximum(c + 1.0, 0.0)) for c in _rounded_cosines(points)]
-        near &= np.any([np.abs(v - exact) > limit for v in values], axis=0)
+        near &= np.any([np.abs(1.0 - c - exact) > limit for c in _rounded_cosines(points)], axis=0)
     return np.asarray(near, np.bool_)
 
 
@@ -266,7 +268,7 @@ SUBJECTS = builtin(
         ),
         Fault(
             name="1 - cos cancels",
-            where="vectors nearly parallel (or opposite, at a margin of -1); in 16 bits, where the cosine rounds",
+            where="vectors nearly parallel; in 16 bits, where the cosine rounds",
             region=_cancels,
             outputs=("value",),
             seen=LOST_DIGITS,

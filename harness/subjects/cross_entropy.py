@@ -244,7 +244,10 @@ SOFT_FAULTS = (
         name="log p leaves the range",
         where="-log p of a class above the largest number, though its share in the loss is not",
         region=_log_p_overflows,
-        witnesses=(Witness(args={"input": [["-0x1p+127", "0x1p+127"]], "target": [[0.0, 1.0]]}),),
+        witnesses=(
+            Witness(args={"input": [["-0x1p+127", "0x1p+127"]], "target": [[0.0, 1.0]]}),
+            Witness(args={"input": [["-0x1p+1023", "0x1p+1023"]], "target": [[0.0, 1.0]]}, dtype="float64"),
+        ),
     ),
     replace(
         PARTIAL_VALUE,

@@ -275,7 +275,7 @@ def _infinite_times_0(at: Points) -> Mask:
 
 
 def _chunk_sum_overflows(at: Points) -> Mask:
-    """Where the sum up to some chunk of rows is above the largest number of the dtype and that of all rows is not so."""
+    """Where the sum up to some chunk of rows is above the largest number of the dtype, unlike that of all rows."""
     x, (classes, features) = at["input"], at["linear_weight"].shape
     slope = slope_of(_stages(at)[0].logits, _stages(at)[0].coefficients)
     rows = 2 ** int(np.ceil(np.log2(max(-(-len(x) // -(-classes // features)), 1))))

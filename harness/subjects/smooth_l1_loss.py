@@ -31,6 +31,7 @@ FAULTS = (
         witnesses=(
             Witness(args={"input": [512.0], "target": [0.0]}, parameters={"beta": 1000.0}, dtype="float16"),
             Witness(args={"input": [2.0**65], "target": [0.0]}, parameters={"beta": 2.0**66}),
+            Witness(args={"input": [2.0**520], "target": [0.0]}, parameters={"beta": 2.0**521}, dtype="float64"),
         ),
     ),
 )

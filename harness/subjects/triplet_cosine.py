@@ -1,0 +1,260 @@
+"""Faults of 1 - cosine_similarity as the distance of triplet_margin_with_distance_loss, from those of the cosine."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from harness.bounds import GRADIENT_CONSTANT, VALUE_CONSTANT, accumulator, depth
+from harness.deviations import NAN, PARTIAL, Fault, Mask, Points, Region, Seen, Witness
+from harness.subjects import cosine_similarity
+from harness.subjects.rows import among, seen_among
+from harness.subjects.triplet_margin_loss import OUTPUTS, PAIRS
+from harness.ulp import Array, step
+from reference.embedding import cosine_distance
+from reference.truth import Output
+
+
+def _pairs(points: Points) -> Iterator[tuple[tuple[str, str], Points]]:
+    """Every pair whose cosine is taken, as the points of a cosine similarity."""
+    for x, y in PAIRS if points["swap"] else PAIRS[:2]:
+        args = {"x1": points[x], "x2": points[y]}
+        yield (x, y), replace(points, args=args, parameters={"eps": 1e-8})
+
+
+def _any(region: Region) -> Region:
+    return lambda points: np.any([region(pair) for _, pair in _pairs(points)], axis=0)
+
+
+def _short(points: Points) -> Mask:
+    norms = [np.hypot.reduce(np.asarray(points[name], np.float64), axis=-1) for name in OUTPUTS[1:]]
+    return np.asarray(np.min(norms, axis=0) < 1e-8, np.bool_)
+
+
+def _turnings(points: Points, name: str) -> Array:
+    """How much the gradient in one vector gets from norms that eps replaces, at most."""
+    total = np.zeros(np.shape(points[name]))
+    for names, pair in _pairs(points):
+        if name in names:
+            side = ("x1", "x2")[names.index(name)]
+            short = np.hypot.reduce(pair[side], axis=-1)[:, None] < pair["eps"]
+            total += np.where(short, np.abs(cosine_similarity.turning(pair, side)), 0.0)
+    return total
+
+
+def _tilt(points: Points, name: str) -> Array:
+    """How far one ordinal of the other vector moves the gradient in a short one, its direction over eps."""
+    total = np.zeros(np.shape(points[name]))
+    if points.precision.bits > 32:
+        return total
+    for names, pair in _pairs(points):
+        if name in names:
+            side = names.index(name)
+            x, y = (np.asarray(pair[v], np.float64) for v in (("x1", "x2") if side == 0 else ("x2", "x1")))
+            length, short = (np.hypot.reduce(v, axis=-1)[:, None] for v in (y, x))
+            divisor = np.maximum(length, pair["eps"])
+            # A vector shorter than eps is no unit vector: its own entry moves, and no other.
+            unit = np.where(length >= pair["eps"], y / divisor, 0.0)
+            hessian = np.abs(np.eye(y.shape[-1]) - unit[:, :, None] * unit[:, None, :])
+            moved = (hessian * np.abs(step(points.precision, y, 1) - y)[:, None, :]).sum(axis=-1)
+            tilt = np.where(short < pair["eps"], moved / (divisor * pair["eps"]), 0.0)
+            total = np.maximum(total, tilt)
+    return total
+
+
+def _clamped(name: str) -> Region:
+    def region(points: Points) -> Mask:
+        truth = points.truth.gradients[name]
+        distances = [cosine_distance(pair["x1"], pair["x2"]).value.exact for _, pair in _pairs(points)]
+        gap = distances[0] - np.min(distances[1:], axis=0) + points["margin"]
+        live = (gap > -32.0 * points.precision.u * (2.0 + points["margin"]))[:, None]
+        least = GRADIENT_CONSTANT * (points.precision.u * truth.reference + 0.9 * _tilt(points, name))
+        return np.asarray(live & (_turnings(points, name) > least), np.bool_)
+
+    return among(_short, region)
+
+
+def _turned(name: str) -> Seen:
+    def holds(got: Array, truth: Output, points: Points, bound: Array) -> Mask:
+        return np.asarray(np.abs(got - truth.exact) <= bound + 2.0 * _turnings(points, name), np.bool_)
+
+    text = "off by at most the gradients of norms that divide"
+    return seen_among(_short, Seen(text=text, holds=holds, exact=False))
+
+
+def without_long(points: Points, tied: float | None = None) -> dict[str, Array]:
+    """Value and gradients where the cosine of a vector whose squared norm overflows is 0, and so its gradient.
+
+    ``tied`` is the share of the swapped distance in the gradient where rounding may tie both.
+    """
+    found = []
+    for _, pair in _pairs(points):
+        with np.errstate(all="ignore"):
+            truth, long = cosine_distance(pair["x1"], pair["x2"]), cosine_similarity.overflowing(pair)
+        slopes = [np.where(long[:, None], 0.0, g.exact) for g in truth.gradients.values()]
+        found.append((np.where(long, 1.0, truth.value.exact), *slopes))
+    (near, a, p), (far, a_far, n), *other = found
+    gradients = {"anchor": a - a_far, "positive": p, "negative": -n}
+    if other:
+        swapped, p_other, n_other = other[0]
+        tie = np.abs(far - swapped) <= 64.0 * points.precision.u
+        sure = (swapped < far).astype(np.float64)
+        share = (sure if tied is None else np.where(tie, tied, sure))[:, None]
+        swap = {"anchor": a, "positive": p - p_other, "negative": -n_other}
+        gradients = {name: share * swap[name] + (1.0 - share) * g for name, g in gradients.items()}
+        far = np.minimum(far, swapped)
+    gap = near - far + points["margin"]
+    live = {name: np.where(gap[:, None] >= 0.0, g, 0.0) for name, g in gradients.items()}
+    return {"value": np.maximum(gap, 0.0), "gap": gap, **live}
+
+
+TIES = (None, 0.0, 0.5, 1.0)
+"""The minimum halves the gradient between equals."""
+
+
+LONG = _any(cosine_similarity.overflowing)
+
+
+def _long(name: str) -> Region:
+    """Where that is off by more than rounding."""
+
+    def region(points: Points) -> Mask:
+        truth, u = points.truth.outputs()[name], points.precision.u
+        formulas = [without_long(points, share) for share in TIES]
+        if name == "value":
+            slopes = [np.abs(points[n] * points.truth.gradients[n].exact).sum(axis=-1) for n in OUTPUTS[1:]]
+            sums = accumulator(points.precision).u * depth(np.shape(points["anchor"])[-1]) * truth.accumulation
+            least = 0.9 * VALUE_CONSTANT * (u * (truth.reference + np.nan_to_num(np.sum(slopes, axis=0))) + sums)
+            return np.asarray(np.abs(formulas[0][name] - truth.exact) > least, np.bool_)
+        low, high = truth.interval or (truth.exact, truth.exact)
+        off = np.max([np.maximum(low - f[name], f[name] - high) for f in formulas], axis=0)
+        # With it goes what a norm below eps adds.
+        off += np.where((formulas[0]["gap"] >= 0.0)[:, None], _turnings(points, name), 0.0)
+        return np.asarray(off > 0.9 * GRADIENT_CONSTANT * u * truth.reference, np.bool_)
+
+    return among(LONG, region)
+
+
+def _either(name: str) -> Callable[[Array, Output, Points, Array], Mask]:
+    """The formula without the cosines of long vectors, whichever branch of minimum or hinge rounding takes."""
+
+    def holds(got: Array, truth: Output, points: Points, bound: Array) -> Mask:
+        formulas = [without_long(points, share) for share in TIES]
+        allowed = bound + 32.0 * points.precision.u * np.abs(formulas[0][name])
+        allowed = allowed + (0.0 if name == "value" else 2.0 * _turnings(points, name))
+        kink = np.abs(formulas[0]["gap"]) <= 64.0 * points.precision.u
+        near = np.any([np.abs(got - formula[name]) <= allowed for formula in formulas], axis=0)
+        return np.asarray(near | ((got == 0.0) & kink.reshape(kink.shape + (1,) * (got.ndim - 1))), np.bool_)
+
+    return holds
+
+
+def _without(name: str) -> Seen:
+    text = "the formula with a cosine of 0 for long vectors"
+    return seen_among(LONG, Seen(text=text, holds=_either(name), exact=False))
+
+
+HALTING = Seen(text="nan or 0", holds=lambda got, truth, points, bound: np.isnan(got) | (got == 0.0), exact=False)
+NO_EPS = Fault(
+    name="eps is 0 in float16",
+    where="a zero vector, in float16",
+    region=_any(cosine_similarity.no_eps),
+    outputs=("value",),
+    dtypes=("float16",),
+    seen=NAN,
+    witnesses=(Witness(args={"anchor": [[0.0]], "positive": [[1.0]], "negative": [[1.0]]}, dtype="float16"),),
+)
+
+
+def _close(points: Points) -> Mask:
+    """The swap chooses between distances that round to the same."""
+    if not points["swap"]:
+        return np.zeros(len(points["anchor"]), np.bool_)
+    _, far, other = (cosine_distance(pair["x1"], pair["x2"]).value.exact for _, pair in _pairs(points))
+    return np.asarray(np.abs(far - other) <= 4.0 * points.precision.u, np.bool_)
+
+
+def _undecided(name: str) -> Region:
+    def region(points: Points) -> Mask:
+        one, other = (without_long(points, share)[name] for share in (0.0, 1.0))
+        least = GRADIENT_CONSTANT * points.precision.u * points.truth.gradients[name].reference
+        return np.asarray(0.5 * np.abs(one - other) > least, np.bool_)
+
+    return among(_close, region)
+
+
+FAULTS = (
+    *(
+        Fault(
+            name=f"squared norms overflow: {name}",
+            where="the squared norm of a vector beyond the largest number, where the loss without its cosine differs",
+            region=_long(name),
+            outputs=(name,),
+            dtypes=("float64", "float32", "bfloat16"),
+            seen=_without(name),
+            witnesses=tuple(
+                Witness(args={"anchor": [[x, 0.0]], "positive": [[x, x]], "negative": [[-x, x]]}, dtype=dtype)
+                for dtype, x in (("float32", 2.0**65), ("float64", 2.0**520))
+            ),
+        )
+        for name in OUTPUTS
+    ),
+    *(
+        Fault(
+            name=f"cosines that round to the same tie the swap: {name}",
+            where="swap, and two distances within 4 roundings of 1 of each other, where their gradients differ",
+            region=_undecided(name),
+            outputs=(name,),
+            seen=seen_among(
+                _close, Seen(text="the gradient of either distance, or half of both", holds=_either(name), exact=False)
+            ),
+            witnesses=(
+                Witness(
+                    args={"anchor": [[2.0**-7, 1.0]], "positive": [[0.0, 1.0]], "negative": [[0.0, 1.0]]},
+                    parameters={"swap": True},
+                    dtype="bfloat16",
+                ),
+            ),
+        )
+        for name in OUTPUTS[1:]
+    ),
+    NO_EPS,
+    replace(
+        NO_EPS,
+        name="eps is 0 in float16: gradients",
+        where="a zero vector, in float16; where the distance of two others has a gradient it is 0",
+        outputs=OUTPUTS[1:],
+        seen=HALTING,
+    ),
+    Fault(
+        name="the backward's quotients by a norm overflow",
+        where="an entry of a unit vector, divided by a norm, beyond the largest number",
+        region=_any(cosine_similarity.quotients),
+        outputs=OUTPUTS[1:],
+        dtypes=("float16",),
+        seen=PARTIAL,
+        witnesses=(
+            Witness(
+                args={"anchor": [[-(2.0**-16), 0.0]], "positive": [[0.5, 0.5]], "negative": [[0.5, 0.5]]},
+                dtype="float16",
+            ),
+        ),
+    ),
+    *(
+        Fault(
+            name=f"the gradient of {name} does not know of eps",
+            where=f"norm({name}) below eps, by so much that the derivative of the norm shows",
+            region=_clamped(name),
+            outputs=(name,),
+            dtypes=("float64", "float32", "bfloat16"),
+            seen=_turned(name),
+            witnesses=(
+                Witness(
+                    args={"anchor": [[1.0, 2.0]], "positive": [[-2.0, 1.0]], "negative": [[2.0, 1.0]]}
+                    | {name: [[2.0**-28, 0.0]]}
+                ),
+            ),
+        )
+        for name in OUTPUTS[1:]
+    ),
+)
