@@ -181,6 +181,9 @@ def validate(
 
 
 def assert_sound(loss: Any, like: str | Contract | None = None, **options: Any) -> None:
-    """``validate`` for a test: raises UnsoundLossError, an AssertionError with reproductions, unless the loss is sound."""
+    """``validate`` for a test: raises UnsoundLossError unless the loss is sound.
+
+    That is an AssertionError with reproductions.
+    """
     __tracebackhide__ = "pytest" in sys.modules
     validate(loss, like, **options).raise_for_findings()

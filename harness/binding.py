@@ -134,7 +134,8 @@ def bind(
     if extra:
         raise BindingError(
             f"{label}: requires {', '.join(map(repr, extra))}, which {contract.name} does not have "
-            f"(its tensors: {', '.join(tensors)}; parameters: {', '.join(parameters) or 'none'}); bind it with functools.partial"
+            f"(its tensors: {', '.join(tensors)}; parameters: {', '.join(parameters) or 'none'}); "
+            "bind it with functools.partial"
         )
     holder = options if constructed else names
     is_open = options_open if constructed else names_open

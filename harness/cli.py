@@ -52,7 +52,8 @@ class _Progress:
     def __call__(self, done: int, planned: int, trial: Trial) -> None:
         now = time.monotonic()
         line = (
-            f"{self.name}: {done} of {planned} trials, {now - self.started:.0f} s: {trial.check.name} {trial.precision.name}"
+            f"{self.name}: {done} of {planned} trials, {now - self.started:.0f} s: "
+            f"{trial.check.name} {trial.precision.name}"
         )
         if self.terminal:
             click.echo(f"\r\x1b[2K{line[:110]}", nl=False, err=True)

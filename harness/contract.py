@@ -22,8 +22,8 @@ Coefficients = Callable[[Mapping[str, Any], tuple[int, ...]], Array]
 Masks = Callable[[Points], npt.NDArray[np.bool_]]
 
 LAYOUTS = ("rows", "matrix", "strided", "single", "spatial")
-"""``rows``: the batch as it is; ``matrix``: two batch dimensions; ``strided``: not contiguous; ``single``: one row without
-a batch dimension; ``spatial``: (N, C, d) with the rows spread over N and d."""
+"""``rows``: the batch as it is; ``matrix``: two batch dimensions; ``strided``: not contiguous; ``single``: one row
+without a batch dimension; ``spatial``: (N, C, d) with the rows spread over N and d."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -89,7 +89,10 @@ class Departure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deviation(Departure):
-    """A documented departure: inside the region the loss may follow the mathematics or the documentation, consistently."""
+    """A documented departure.
+
+    Inside the region the loss may follow the mathematics or the documentation, consistently.
+    """
 
     documented: Callable[[Points, str], tuple[Array | Output, ...]]
     """The admissible results of an output beside the mathematics; an Output where they have scales of their own."""

@@ -331,7 +331,10 @@ class Simplex:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Embedding:
-    """Rows of vectors over magnitudes from subnormal to the square root of the largest number, zero vectors included."""
+    """Rows of vectors, zero vectors included.
+
+    Their magnitudes go from subnormal to the square root of the largest number.
+    """
 
     zero: bool = True
     largest: float = math.inf

@@ -82,7 +82,7 @@ def to_array(tensor: Tensor) -> Array:
     return result
 
 
-# -- layouts: rows-first arrays <-> the shapes torch is called with ------------------------------------------------------
+# -- layouts: rows-first arrays <-> the shapes torch is called with ----------------------------------------------------
 
 
 def _halves(rows: int) -> tuple[int, int]:
@@ -96,7 +96,8 @@ def _place(array: npt.NDArray[Any], arg: Arg, layout: str) -> npt.NDArray[Any]:
             return array
         return np.asarray(np.moveaxis(array, 0, arg.batch_axis))
     if layout == "single":
-        return array[0]
+        row: npt.NDArray[Any] = array[0]
+        return row
     split = _halves(len(array))
     if layout == "matrix":
         return array.reshape(split + array.shape[1:])
@@ -199,7 +200,10 @@ def observe_rows(subject: Subject, batch: Batch, *, gradients: bool = True) -> O
 
 
 def settled(subject: Subject) -> Subject:
-    """The Subject with what only a call shows: the reduction of a callable without the keyword, a result out of shape."""
+    """The Subject with what only a call shows.
+
+    That is the reduction of a callable without the keyword, a result out of shape.
+    """
     from harness.effort import QUICK
     from harness.generate import sweep
 

@@ -60,7 +60,10 @@ def all_pairs(factors: Mapping[str, tuple[Any, ...]]) -> list[dict[str, Any]]:
 
 
 def choices(subject: Subject) -> list[Choices]:
-    """All pairs of the values of the parameters that the Subject offers, and of its optional tensors with and without."""
+    """All pairs of the values of the parameters that the Subject offers.
+
+    Its optional tensors, with and without, count among them.
+    """
     contract = subject.contract
     optional = [a.name for a in contract.args if a.optional and a.name in subject.arguments]
     factors: dict[str, tuple[Any, ...]] = {
@@ -217,7 +220,10 @@ def _copy_across(
     p: Precision,
     parameters: Mapping[str, Any],
 ) -> None:
-    """In one row of six an argument becomes a copy of an earlier one: equal, a few ulps off, negated, scaled, shifted."""
+    """In one row of six an argument becomes a copy of an earlier one.
+
+    The copy is equal, a few ulps off, negated, scaled, shifted.
+    """
     real = [a for a in contract.args if a.name in args and not a.kind.integral and not a.shared and a.role != "weight"]
     numbers = [float(v) for v in parameters.values() if isinstance(v, float)] or [1.0]
     for source, copy in itertools.combinations(real, 2):

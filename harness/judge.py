@@ -71,7 +71,9 @@ class Judged:
 
 def terms_of(contract: Contract, batch: Batch) -> int:
     """Largest number of terms that one unreduced loss sums."""
-    return max((int(np.prod(a.shape[1:])) for n, a in batch.args.items() if not contract.arg(n).shared), default=1)
+    own = (int(np.prod(a.shape[1:])) for n, a in batch.args.items() if not contract.arg(n).shared)
+    longest = (max(a.shape, default=1) for n, a in batch.args.items() if contract.arg(n).shared)
+    return max(*own, *longest, 1, 1)
 
 
 def constant_of(output: str) -> float:
@@ -206,7 +208,10 @@ def _second_pass(limits: Limits, j: Judged, rows: Rows, departures: tuple[Depart
 
 
 def _excuse(limits: Limits, j: Judged, rows: Rows, departures: tuple[Departure, ...], absolute: Array) -> None:
-    """Mark the bad entries of some rows that a Departure explains: inside its region and showing exactly what it says."""
+    """Mark the bad entries of some rows that a Departure explains.
+
+    They are inside its region and show exactly what it says.
+    """
     if not departures or not rows.size:
         return
     whole = limits.whole(j.name)

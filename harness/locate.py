@@ -19,7 +19,8 @@ def load(reference: str) -> tuple[Any, str, str]:
         raise UsageError(f"{reference!r}: expected module:attr or path/to/file.py:attr")
     if where.endswith(".py"):
         module = _from_file(Path(where))
-        setup = f"import runpy\n{attribute.split('.')[0]} = runpy.run_path({where!r})[{attribute.split('.')[0]!r}]\nimport torch"
+        name = attribute.split(".")[0]
+        setup = f"import runpy\n{name} = runpy.run_path({where!r})[{name!r}]\nimport torch"
     else:
         if (here := str(Path.cwd())) not in sys.path:
             sys.path.insert(0, here)
@@ -33,7 +34,8 @@ def load(reference: str) -> tuple[Any, str, str]:
         if not hasattr(found, part):
             names = [n for n in dir(found) if not n.startswith("_") and callable(getattr(found, n))]
             raise UsageError(
-                f"{where}: expected an attribute {attribute!r}, got none; it has {', '.join(names[:12]) or 'no callables'}"
+                f"{where}: expected an attribute {attribute!r}, got none; "
+                f"it has {', '.join(names[:12]) or 'no callables'}"
             )
         found = getattr(found, part)
     if not callable(found):

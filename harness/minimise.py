@@ -84,7 +84,8 @@ def _shrunk_dimensions(contract: Contract, batch: Batch) -> list[Batch]:
                     t = args[a.name]
                     avoided = a.kind.avoid if isinstance(a.kind, ClassIndex) else None
                     blank = None if avoided is None else batch.parameters.get(avoided, 0)
-                    if np.any((t >= 0) & ~np.isin(t, kept)) or (blank is not None and kept[: blank + 1].tolist()[-1:] != [blank]):
+                    moved = blank is not None and kept[: blank + 1].tolist()[-1:] != [blank]
+                    if moved or np.any((t >= 0) & ~np.isin(t, kept)):
                         valid = False
                     else:
                         args[a.name] = np.where(t >= 0, np.searchsorted(kept, t), t)
@@ -125,9 +126,11 @@ def _simplified(contract: Contract, batch: Batch, fails: Fails) -> Batch | None:
         flat = array.reshape(-1)
         for i in range(min(len(flat), 64)):
             here = float(complexity(np.array(flat[i])))
-            for candidate in _simpler(float(flat[i]), batch.precision):
-                if float(complexity(np.array(candidate))) < here and bool(arg.kind.legal(np.array(candidate))):
-                    variants.append((name, i, candidate))
+            variants.extend(
+                (name, i, candidate)
+                for candidate in _simpler(float(flat[i]), batch.precision)
+                if float(complexity(np.array(candidate))) < here and bool(arg.kind.legal(np.array(candidate)))
+            )
     if not variants:
         return None
     count = len(variants)

@@ -273,7 +273,8 @@ def _progress(config: pytest.Config, session: _Session, trial: records.Trial) ->
             elapsed = time.monotonic() - session.started
             reporter.ensure_newline()
             reporter.write_line(
-                f"{finished} of {len(session.expected)} losses, {elapsed:.0f} s, {session.findings} findings: {trial.subject} done"
+                f"{finished} of {len(session.expected)} losses, {elapsed:.0f} s, {session.findings} findings: "
+                f"{trial.subject} done"
             )
 
 

@@ -24,7 +24,8 @@ class Replayed:
 
     def __str__(self) -> str:
         word = "same" if self.same else "different"
-        return f"{word}: {self.subject} {self.finding.output} {self.finding.kind}: recorded {self.finding.got}, now {self.now}"
+        where = f"{self.subject} {self.finding.output} {self.finding.kind}"
+        return f"{word}: {where}: recorded {self.finding.got}, now {self.now}"
 
 
 def replayed(trial: records.Trial) -> Iterator[Replayed]:

@@ -67,7 +67,10 @@ class Special:
 
     condition: str
     args: Mapping[str, Any]
-    """Rows-first lists for every required argument. Names of SPECIAL_VALUES stand for the value in the dtype under test."""
+    """Rows-first lists for every required argument.
+
+    Names of SPECIAL_VALUES stand for the value in the dtype under test.
+    """
     want: str | float
     """``formula``: the oracle's number by the grades; ``outside``: beyond the domain, shown as a note."""
     reason: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -99,6 +100,11 @@ def _only(row: int, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
     return mask
 
 
+def _finite(value: float) -> float:
+    """JSON has no inf: the largest number stands for what is beyond it."""
+    return min(float(value), sys.float_info.max)
+
+
 class _Survey:
     """Accumulates blocks; the only mutable object of a measurement."""
 
@@ -117,7 +123,10 @@ class _Survey:
         self.complete = True
 
     def fits(self, batch: Batch) -> bool:
-        """Whether three rows give three values; a loss that broadcasts them to nine would fill the memory with a block."""
+        """Whether three rows give three values.
+
+        A loss that broadcasts them to nine would fill the memory with a block.
+        """
         few = batch.take(self.contract, slice(0, 3))
         seen = observe_rows(self.subject, few, gradients=False)
         self._note_conduct(few, seen, few.rows(self.contract))
@@ -413,8 +422,8 @@ class _Survey:
             grades={g: int(n) for g, n in zip(GRADES, t.grades, strict=True)},
             ranges={r: int(n) for r, n in zip(RANGES, t.ranges, strict=True) if r and n},
             grade=GRADES[t.grade] if t.grades.any() else "",
-            worst_ulp=t.worst_ulp,
-            worst_ratio=t.worst_ratio,
+            worst_ulp=_finite(t.worst_ulp),
+            worst_ratio=_finite(t.worst_ratio),
             badge="exhaustive" if exhaustive else "sampled",
             worst=None if t.worst is None or self._is_shared(t.worst[0], t.output) else t.worst[0].record(),
             worst_got="" if t.worst is None else to_hex(t.worst[1]),
@@ -441,8 +450,8 @@ class _Survey:
         return records.Curve(
             argument=arg.name if not arg.dims else f"largest magnitude in {arg.name}",
             x=[to_hex(v) for v in edges],
-            error=[None if np.isnan(v) else float(v) for v in t.curve_error],
-            bound=[None if np.isnan(v) else float(v) for v in t.curve_bound],
+            error=[None if np.isnan(v) else _finite(v) for v in t.curve_error],
+            bound=[None if np.isnan(v) else _finite(v) for v in t.curve_bound],
             rail=loud,
             excused_rail=explained,
             excused=[bool(v) for v in t.curve_excused],

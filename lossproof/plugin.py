@@ -7,5 +7,8 @@ try:
 except ModuleNotFoundError as error:
     if not (error.name or "").startswith("harness"):
         raise
-    message = f"lossproof: its package 'harness' is shadowed by another of that name ({error}); rename that, or run pytest with -p no:lossproof"
+    message = (
+        f"lossproof: its package 'harness' is shadowed by another of that name ({error}); "
+        "rename that, or run pytest with -p no:lossproof"
+    )
     raise pytest.UsageError(message) from None

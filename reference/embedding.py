@@ -398,7 +398,8 @@ def _norm(d: Array, rough: Array, p: float) -> tuple[Output, Output]:
         bound = np.where(off > 0.0, off**q / m**q / root**q if 0.0 < p < 2.0 else (off / m / root) ** q, 0.0)
         condition = 1.0 + _weighed(rough / m / root, bound).sum(axis=-1)[:, None]
         turns = 1.0 if p == 1.0 else abs(q)
-        scale = np.where(kink & (off == 0.0), 1.0, product(bound, 1.0 + turns * rough / off + product(np.asarray(abs(q)), condition)))
+        turned = turns * rough / off + product(np.asarray(abs(q)), condition)
+        scale = np.where(kink & (off == 0.0), 1.0, product(bound, 1.0 + turned))
         # A difference may be subnormal, as may the sum of powers and every power of the slope.
         total = bound.sum(axis=-1)
         lost = total + terms * size[:, 0] ** -q / abs(p)

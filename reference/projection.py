@@ -66,8 +66,8 @@ CRUDE = 64.0
 def _reachable(probability: Array, gap: Array, error: Array) -> Array:
     """Probabilities as condition numbers, at logits too crude to tell the largest from the next as chords.
 
-    exp(d - gap) - exp(-gap) is convex in d, so up to d = gap it is below d (1 - exp(-gap)) / gap: of first order, but true
-    beyond the reach of the derivative exp(-gap).
+    exp(d - gap) - exp(-gap) is convex in d, so up to d = gap it is below d (1 - exp(-gap)) / gap: of first order, but
+    true beyond the reach of the derivative exp(-gap).
     """
     top = np.argmin(np.where(np.isnan(gap), np.inf, gap), axis=1)[:, None]
     both = error + np.take_along_axis(error, top, axis=1)
@@ -141,7 +141,7 @@ def _over_logits(
 def _reach(slope: Output) -> Array:
     """The largest partial sum on the way to a row of the gradient in the logits; (R,)."""
     assert slope.partial is not None
-    return np.max(slope.partial[1], axis=1, initial=0.0)
+    return np.asarray(np.max(slope.partial[1], axis=1, initial=0.0))
 
 
 def _full(scale: Array, slope: Output) -> Array:
@@ -222,8 +222,8 @@ def linear_cross_entropy(
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         a = class_coefficients(target, len(linear_weight), weight, ignored, label_smoothing)
         # What an ignored row holds must not reach the products that all rows share.
-        ignored_rows = (a == 0.0).all(axis=1, keepdims=True)
-        x = given(np.where(ignored_rows, 0.0, input))
+        left_out = target == ignored if np.ndim(target) == 1 else np.zeros(len(input), np.bool_)
+        x = given(np.where(left_out[:, None], 0.0, input))
         z = linear(x, linear_weight, linear_bias)._replace(reach=linear(given(input), linear_weight, linear_bias).reach)
         truth = _over_logits(z, target, weight=weight, ignore_index=ignored, label_smoothing=label_smoothing)
         slope = truth.gradients["input"]

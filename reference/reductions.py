@@ -77,7 +77,7 @@ def reduce(truth: Truth, coefficients: Array, shared: Container[str] = ()) -> Tr
         terms = coefficients * v.exact
 
         def summed(scale: Array) -> Array:
-            return np.sum(size * np.broadcast_to(scale, v.exact.shape), keepdims=True)
+            return np.asarray(np.sum(size * np.broadcast_to(scale, v.exact.shape), keepdims=True))
 
         value = Output(
             exact=np.sum(terms, keepdims=True),

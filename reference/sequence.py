@@ -172,7 +172,7 @@ def ctc_loss(
         inside = (np.arange(times) < input_lengths[:, None])[:, :, None]
         lost = (infinite[:, None, None] & inside) | np.zeros_like(gamma, np.bool_)
         slope = np.where(lost, undefined, np.where(inside, 0.0 - gamma, 0.0))
-        # gamma is the exponential of a sum of logarithms, each as large as the loss and the log-probabilities behind it.
+        # gamma is the exponential of a sum of logarithms as large as the loss and the log-probabilities behind it.
         spread = gamma * size[:, None, None] + surprise
         spread = np.where(lost | ~inside, 0.0, spread)
         held = np.where(infinite & zero_infinity, 0.0, value)

@@ -82,8 +82,8 @@ class Truth:
     """The unreduced loss and its closed-form gradients at R rows.
 
     ``value.exact`` has shape (R,): one row is one loss value. ``gradients[name].exact`` has shape (R, *row shape of the
-    argument) and holds d value[r] / d argument[r]; an argument shared by all rows (a projection matrix) has the shape of
-    the argument itself and holds the sum over rows weighted by ``upstream``.
+    argument) and holds d value[r] / d argument[r]; an argument shared by all rows (a projection matrix) has the shape
+    of the argument itself and holds the sum over rows weighted by ``upstream``.
     """
 
     value: Output

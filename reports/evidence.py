@@ -11,7 +11,7 @@ from reports.rollup import SEVERITIES, Column, fails, rank
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """The same thing wrong, wherever it was seen; the worst occurrence first."""
+    """The same thing wrong, wherever it was seen; the occurrence that is easiest to read first."""
 
     severity: str
     kind: str
@@ -34,6 +34,19 @@ def badness(pair: tuple[Trial, Finding]) -> tuple[bool, float, int]:
     return (finding.ulp is not None, -(finding.ulp or 0.0), -finding.count)
 
 
+def legibility(pair: tuple[Trial, Finding]) -> tuple[bool, int, tuple[bool, float, int]]:
+    """Sort key: minimised cases before the rows of tables, then the fewest characters, then the worst."""
+    case = pair[1].case
+    if case is None:
+        return (True, 0, badness(pair))
+    written = sum(len(_spoken(text)) for tensor in case.tensors.values() for text in tensor.data)
+    return (case.origin not in ("sweep", "hunt"), written, badness(pair))
+
+
+def _spoken(text: str) -> str:
+    return repr(float.fromhex(text)) if "x" in text else text
+
+
 def group(trials: Iterable[Trial], *, shared: bool = False) -> tuple[Group, ...]:
     """Findings by severity, kind and output: the severest, then what most cases show, first.
 
@@ -43,10 +56,11 @@ def group(trials: Iterable[Trial], *, shared: bool = False) -> tuple[Group, ...]
     for trial in trials:
         for finding in trial.shared if shared else trial.findings:
             found.setdefault((finding.severity, finding.kind, finding.output), []).append((trial, finding))
-    groups = [Group(severity=s, kind=k, output=o, seen=tuple(sorted(p, key=badness))) for (s, k, o), p in found.items()]
+    groups = [Group(severity=s, kind=k, output=o, seen=tuple(sorted(p, key=legibility))) for (s, k, o), p in found.items()]
 
     def weight(group: Group) -> tuple[int, int, tuple[bool, float, int], str, str]:
-        return (rank(SEVERITIES, group.severity), -group.widest.count, badness(group.seen[0]), group.kind, group.output)
+        worst = min(map(badness, group.seen))
+        return (rank(SEVERITIES, group.severity), -group.widest.count, worst, group.kind, group.output)
 
     return tuple(sorted(groups, key=weight))
 

@@ -36,7 +36,7 @@ def test_every_pair_of_values_occurs(factors: dict[str, tuple[int, ...]]) -> Non
 
 
 def test_all_pairs_are_far_fewer_than_all_combinations() -> None:
-    factors = {name: (0, 1, 2) for name in "abcdef"}
+    factors = dict.fromkeys("abcdef", (0, 1, 2))
     assert len(all_pairs(factors)) <= 20 < 3**6
 
 

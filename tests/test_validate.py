@@ -1,4 +1,7 @@
-"""``validate`` as its users call it: what breaks is found with a minimal input that reproduces, what is sound passes."""
+"""``validate`` as its users call it.
+
+What breaks is found with a minimal input that reproduces, what is sound passes.
+"""
 
 import math
 import re

@@ -41,7 +41,10 @@ def _accuracy(context: Context, *, gradient: bool) -> Outcome:
                 severity="defect",
                 kind="detached",
                 output=found.unreached[0],
-                message=f"{context.subject.name}: no gradient flows to {', '.join(found.unreached)}: expected one, got none",
+                message=(
+                    f"{context.subject.name}: no gradient flows to {', '.join(found.unreached)}: "
+                    "expected one, got none"
+                ),
             ),
         )
     if not gradient:

@@ -209,6 +209,9 @@ def other_device(context: Context, name: str) -> Outcome:
         evidence.cases += 1
         if form.raised is None:
             said = f"{name} on meta, the others on {batch.device}: expected an exception, got a result on {form.device}"
+            declared = subject.unsupported.get(f"{DEVICE}{name}")
+            if declared is not None and re.search(declared, said):
+                return Outcome(unsupported=said, cases=evidence.cases)
             evidence.put(convention(subject, "device", said))
         elif not re.search(r"device|meta|same type|backend", form.raised.message):
             evidence.put(
@@ -218,7 +221,10 @@ def other_device(context: Context, name: str) -> Outcome:
 
 
 def raises(context: Context, error: ErrorInput) -> Outcome:
-    """The call raises one of the named exceptions, with a message that says why; of a user's loss any exception will do."""
+    """The call raises one of the named exceptions, with a message that says why.
+
+    Of a user's loss any exception will do.
+    """
     subject = context.subject
     raised = (provoke_apart if error.crashes else provoke)(subject, error.call)
     if raised is not None and raised.type == "NotOfferedError":

@@ -82,7 +82,10 @@ def note(subject: Subject, kind: str, message: str, *, batch: Batch | None = Non
 def convention(
     subject: Subject, kind: str, message: str, *, batch: Batch | None = None, output: str = ""
 ) -> Finding:
-    """A defect of a builtin, whose documentation promises it; a note on a loss of a user, who may have chosen otherwise."""
+    """A defect of a builtin, a note on a loss of a user.
+
+    The documentation of a builtin promises it; a user may have chosen otherwise.
+    """
     put = defect if subject.origin == "torch" else note
     return put(subject, kind, message, batch=batch, output=output)
 

@@ -35,7 +35,7 @@ from harness.checks.sampling import (
     mixed_batches,
     settings_of,
 )
-from harness.domain import Logits
+from harness.domain import Logits, ignored_index
 from harness.evaluate import Observation, _halves, observe
 from harness.generate import seeded
 from harness.ulp import FLOAT32, Array
@@ -172,7 +172,7 @@ def _all_ignored(context: Context, reduction: str) -> Outcome:
     for batch in calm_batches(subject, context.precision, context.device, 7, "ignored"):
         if name not in batch.parameters:
             continue
-        ignored = np.full_like(batch.args[target.name], batch.parameters[name])
+        ignored = np.full_like(batch.args[target.name], ignored_index(batch.parameters[name]))
         args = {**batch.args, target.name: ignored}
         stopped = compare(context, replace(batch, args=args), reduction, evidence, f"{reduction} of ignored rows only")
         if stopped is not None:

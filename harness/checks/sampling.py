@@ -12,7 +12,7 @@ import numpy.typing as npt
 from harness.binding import Subject
 from harness.cases import Batch
 from harness.contract import Contract
-from harness.domain import Arg, ClassIndex, Embedding, Interval, Logits, Setting, Simplex
+from harness.domain import Arg, ClassIndex, Embedding, Interval, Logits, Setting, Simplex, ignored_index
 from harness.generate import Choices, choices, rows_of, seeded, sizes
 from harness.ulp import Array, Precision, round_to
 
@@ -143,7 +143,7 @@ def counted(contract: Contract, batch: Batch) -> npt.NDArray[np.bool_]:
     if target is None or name not in batch.parameters:
         return np.ones(batch.rows(contract), np.bool_)
     index = batch.args[target.name]
-    here = np.asarray(index != batch.parameters[name]).reshape(len(index), -1)
+    here = np.asarray(index != ignored_index(batch.parameters[name])).reshape(len(index), -1)
     return np.asarray(here.all(axis=1))
 
 

@@ -6,12 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from harness.contract import Contract, Parameter
 from harness.deviations import Points
 from harness.domain import Arg, ClassIndex, Embedding, Matrix
-from harness.laws import Law, Moved, Sibling, everywhere, non_negative
+from harness.laws import Moved, Sibling, non_negative
 from harness.special import SPECIAL_VALUES, ErrorInput, Special
 from reference.projection import adaptive_log_softmax, adaptive_predict
 from reference.reductions import mean
@@ -25,13 +23,13 @@ CLUSTERS = 2
 
 
 def hidden_size(features: int, div_value: float, cluster: int) -> int:
-    """Features that the projection of a cluster, counted from 0, leaves. Source: torch.nn.AdaptiveLogSoftmaxWithLoss."""
+    """Features behind the projection of a cluster, counted from 0. Source: torch.nn.AdaptiveLogSoftmaxWithLoss."""
     return int(features // div_value ** (cluster + 1))
 
 
 def arrange(args: dict[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Cut the drawn matrices to the shapes that cutoffs and div_value ask for, and drop those of clusters there are not."""
-    cutoffs = parameters.get("cutoffs", (2, 4))
+    """Cut the drawn matrices to the shapes that cutoffs and div_value ask for, and drop those of missing clusters."""
+    cutoffs = parameters.get("cutoffs", (2, 3))
     features, classes = args["input"].shape[1], len(args["head_weight"])
     head = cutoffs[0] + len(cutoffs)
     cut = dict(args, head_weight=args["head_weight"][:head])
@@ -66,7 +64,7 @@ def _oracle(
     target: Any,
     head_weight: Array,
     *,
-    cutoffs: Sequence[int] = (2, 4),
+    cutoffs: Sequence[int] = (2, 3),
     div_value: float = 4.0,
     head_bias: Array | None = None,
     upstream: Array | None = None,
@@ -94,14 +92,7 @@ def _of_the_predicted(input: Array, head_weight: Array, *, head_bias: Array | No
 
 def _head_alone(at: Points) -> Moved:
     """A frequent class is one of the head's softmax."""
-    return Moved(args=at.args, parameters=at.parameters, applies=at["target"] < at.parameters.get("cutoffs", (2, 4))[0])
-
-
-def _biased(at: Points) -> Moved:
-    """Adding a constant to every head logit, by the bias, changes nothing: from a bias of 0 to one of 1."""
-    head = len(at["head_weight"])
-    moved = {**at.args, "input": np.zeros_like(at["input"]), "head_bias": np.ones(head)}
-    return Moved(args=moved, parameters=at.parameters, applies=everywhere(at) & bool("head_bias" in at.args))
+    return Moved(args=at.args, parameters=at.parameters, applies=at["target"] < at.parameters.get("cutoffs", (2, 3))[0])
 
 
 def _cross_entropy_of_the_head(torch: Any) -> Any:
@@ -118,7 +109,7 @@ def _cross_entropy_of_the_head(torch: Any) -> Any:
 SEVEN: dict[str, Any] = {
     "head_weight": [[1.0, 0.0], [0.5, 1.0], [0.0, -1.0]],
     "projection_0": [[1.0, 0.5]],
-    "output_0": [[0.5], [-1.0], [2.0]],
+    "output_0": [[0.5], [-1.0], [0.25]],
 }
 """Five classes: two in the head, three in one cluster behind one feature."""
 ONE = {"cutoffs": (2,), "div_value": 2.0}
@@ -132,7 +123,7 @@ def _specials(target: list[int] | None) -> tuple[Special, ...]:
         "head_weight": {"head_weight": lambda v: [[v, 0.0], [0.5, 1.0], [0.0, 1.0]]},
         "head_bias": {"head_bias": lambda v: [v, 0.5, 0.25]},
         "projection_0": {"projection_0": lambda v: [[v, 0.5]]},
-        "output_0": {"output_0": lambda v: [[v], [-1.0], [2.0]]},
+        "output_0": {"output_0": lambda v: [[v], [-1.0], [0.25]]},
     }
     for argument, place in places.items():
         for v in SPECIAL_VALUES:
@@ -167,7 +158,7 @@ CONTRACT = Contract(
     name="adaptive_log_softmax_with_loss",
     module="AdaptiveLogSoftmaxWithLoss",
     summary="Negative log-likelihood of a class under a softmax of frequent classes and clusters of rare ones.",
-    formula="-log softmax(head(x))[y] for y < cutoffs[0], else -log softmax(head(x))[cluster] - log softmax(tail(x))[y in cluster]",
+    formula="-log softmax(head(x))[y] for frequent y, else -log softmax(head(x))[cluster] - log softmax(tail(x))[y]",
     sources=(
         "torch.nn.AdaptiveLogSoftmaxWithLoss",
         "Grave et al., Efficient softmax approximation for GPUs, ICML 2017",
@@ -175,15 +166,15 @@ CONTRACT = Contract(
     dims={"D": (8, 5, 3), "hidden": (8, 5, 3), "classes": (7, 12, 7)},
     args=ARGS,
     parameters=(
-        Parameter(name="cutoffs", values=((2, 4), (3,))),
+        Parameter(name="cutoffs", values=((2, 3), (1, 3))),
         Parameter(name="div_value", values=(4.0, 2.0)),
     ),
     oracle=_oracle,
     reductions={"mean": mean},
     layouts=("rows", "strided", "single"),
     scales=(
-        "those of cross_entropy for head and cluster, and the error of every logit, u (sum abs(x_i w_ij) + abs(z_j)), carried "
-        "through the projection"
+        "those of cross_entropy for head and cluster, and the error of every logit, u (sum abs(x_i w_ij) + abs(z_j)), "
+        "carried through the projection"
     ),
     arrange=arrange,
     specials=(
@@ -205,7 +196,6 @@ CONTRACT = Contract(
         Sibling(
             name="a frequent class is cross_entropy of the head", move=_head_alone, loss=_cross_entropy_of_the_head
         ),
-        Law(name="a constant bias changes nothing at features of 0", move=_biased),
         non_negative(),
     ),
     errors=(
@@ -266,6 +256,13 @@ def _call(torch: Any, loss: Any, input: Any, target: Any) -> Any:
     return loss(input=input, target=target, **matrices, **ONE)
 
 
+LOG_PROB = replace(
+    CONTRACT,
+    name="adaptive_log_softmax_with_loss_log_prob",
+    module="",
+    summary="-log_prob of an adaptive softmax at the target: the same, with all classes worked out.",
+    errors=(),
+)
 PREDICT = replace(
     CONTRACT,
     name="adaptive_log_softmax_with_loss_predict",

@@ -109,7 +109,7 @@ CONTRACT = Contract(
     name="ctc_loss",
     module="CTCLoss",
     summary="Negative log of the probability of all alignments of frames that collapse to a label sequence.",
-    formula="-log of the sum over alignments of the product of frame probabilities; zero_infinity makes an infinite one 0",
+    formula="-log of the sum over alignments of the product of frame probabilities; zero_infinity puts 0 for inf",
     sources=(
         "torch.nn.CTCLoss",
         "Graves et al., Connectionist Temporal Classification, ICML 2006",
@@ -127,7 +127,7 @@ CONTRACT = Contract(
     ),
     oracle=ctc_loss,
     reductions={"sum": reductions.total, "mean": reductions.target_length_mean},
-    layouts=("rows", "strided", "single"),
+    layouts=("rows", "strided"),
     scales="B_ref = abs(f) + sum of occupancy * abs(log_prob), B_acc that times sqrt(frames); B_abs adds the frames",
     deviations=(RAW_GRADIENT,),
     specials=(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from harness.contract import Contract, Parameter
-from harness.contracts.cross_entropy import NO_PROBABILITY, WEIGHT_RANGE, kept
+from harness.contracts.cross_entropy import NO_PROBABILITY, WEIGHT_RANGE
 from harness.deviations import Points
 from harness.domain import Arg, ClassIndex, Embedding, Matrix, Simplex, Weight
 from harness.laws import Law, Mask, Moved, Sibling, Vanishing, everywhere, non_negative
@@ -28,6 +28,11 @@ ARGS = (
     Arg(name="linear_bias", kind=Matrix(largest=LARGEST), dims=("C",), optional=True, shared=True),
     Arg(name="weight", kind=Weight(), dims=("C",), role="weight", optional=True, differentiable=False, shared=True),
 )
+
+
+def kept(at: Points) -> Mask:
+    """Rows whose class index is not the ignored one."""
+    return np.asarray(at["target"] != _ignored(at), np.bool_)
 
 
 def _reversed(at: Points) -> Moved:
@@ -171,15 +176,15 @@ CONTRACT = Contract(
     dims={"D": (4, 1, 16), "C": (5, 1, 10)},
     args=ARGS,
     parameters=(
-        Parameter(name="ignore_index", values=(-100, 0)),
+        Parameter(name="ignore_index", values=(None, 0)),
         Parameter(name="label_smoothing", values=(0.0, 0.1, 1.0)),
     ),
     oracle=linear_cross_entropy,
     reductions={"sum": reductions.total, "mean": reductions.class_weighted_mean},
     layouts=("rows", "strided", "single"),
     scales=(
-        "those of cross_entropy, and the error of every logit, u (sum abs(x_i w_ij) + abs(z_j)), times abs(dL/dz_j); gradients of "
-        "the matrices sum over rows"
+        "those of cross_entropy, and the error of every logit, u (sum abs(x_i w_ij) + abs(z_j)), times abs(dL/dz_j); "
+        "gradients of the matrices sum over rows"
     ),
     specials=(
         *_specials([0]),
@@ -193,9 +198,9 @@ CONTRACT = Contract(
             condition="ignored target", args={"input": [[1.0, 2.0]], "linear_weight": UNIT, "target": [-100]}, want="0"
         ),
         Special(
-            condition="ignored target, ignore_index=None",
+            condition="ignored target, ignore_index=-100",
             args={"input": [[1.0, 2.0]], "linear_weight": UNIT, "target": [-100]},
-            parameters={"ignore_index": None},
+            parameters={"ignore_index": -100},
             want="0",
         ),
         Special(

@@ -12,8 +12,8 @@ import torch
 
 from harness.binding import Subject
 from harness.contract import Contract
-from harness.contracts.adaptive_log_softmax_with_loss import CONTRACT, PREDICT, tail_of
-from harness.deviations import ALL_DTYPES, LOST_DIGITS, Fault, Points, Witness
+from harness.contracts.adaptive_log_softmax_with_loss import CONTRACT, LOG_PROB, PREDICT, tail_of
+from harness.deviations import ALL_DTYPES, FINITE, LOST_DIGITS, NAN, Fault, Mask, Points, Region, Witness
 from harness.subjects.projected import (
     LOG_SOFTMAX,
     Stage,
@@ -34,7 +34,7 @@ def layer(
     input: Tensor,
     head_weight: Tensor,
     *,
-    cutoffs: Sequence[int] = (2, 4),
+    cutoffs: Sequence[int] = (2, 3),
     div_value: float = 4.0,
     head_bias: Tensor | None = None,
     **matrices: Tensor,
@@ -100,7 +100,7 @@ def _summed(slope: Array) -> tuple[Array, Array]:
 
 def _stages(at: Points) -> list[Stage]:
     """The softmax of the head, which every row goes through, and that of every cluster."""
-    cutoffs = at.parameters.get("cutoffs", (2, 4))
+    cutoffs = at.parameters.get("cutoffs", (2, 3))
     x, target, head = at["input"], at["target"], at["head_weight"]
     bias = at.args.get("head_bias", np.zeros(len(head)))
     bucket = np.searchsorted(np.asarray(cutoffs), target, side="right")
@@ -128,7 +128,7 @@ def _stages(at: Points) -> list[Stage]:
 
 def _full_stages(at: Points) -> list[Stage]:
     """Every row goes through every cluster, with a share of 0 in the clusters that do not hold its target."""
-    cutoffs = at.parameters.get("cutoffs", (2, 4))
+    cutoffs = at.parameters.get("cutoffs", (2, 3))
     bucket = np.searchsorted(np.asarray(cutoffs), at["target"], side="right")
     stages = _stages(at)[:1]
     for i, (projection, out) in enumerate(tail_of(at.args)):
@@ -181,12 +181,12 @@ def _biased(witness: Witness, output: str) -> Witness:
     if not output.endswith("_1"):
         return witness
     matrices = {
-        "head_weight": [*HUGE["head_weight"], [0.0]],
-        "projection_1": [["0x1p+100"]],
-        "output_1": [["0x1p+100"], [0.0]],
+        "head_weight": [*witness.args["head_weight"], [0.0]],
+        "projection_1": witness.args["projection_0"],
+        "output_1": witness.args["output_0"],
+        "target": [4 if witness.args["target"] == [2] else 0],
     }
-    cutoffs = {**ONE, "cutoffs": (2, 4)}
-    return replace(witness, args={**witness.args, **matrices, "target": [4]}, parameters=cutoffs)
+    return replace(witness, args={**witness.args, **matrices}, parameters={**ONE, "cutoffs": (2, 4)})
 
 
 def _ledger(stages: Stages, outputs: tuple[str, ...], confident: Witness, overflow: Witness) -> tuple[Fault, ...]:
@@ -214,13 +214,58 @@ def _ledger(stages: Stages, outputs: tuple[str, ...], confident: Witness, overfl
     )
 
 
+def _without_target(witness: Witness) -> Witness:
+    return replace(witness, args={k: v for k, v in witness.args.items() if k != "target"})
+
+
+def _elsewhere(output: str) -> Region:
+    """Rows whose target is not in a cluster whose logits are nan, or the matrices of such a cluster."""
+
+    def region(at: Points) -> Mask:
+        mask = np.zeros(at.truth.outputs()[output].exact.shape, np.bool_)
+        for stage in _full_stages(at)[1:]:
+            lost = np.isnan(stage.logits.exact).any(axis=1) & (stage.coefficients == 0.0).all(axis=1)
+            if output in stage.sums:
+                mask |= bool(lost.any())
+            elif output == "input":
+                mask |= lost[:, None]
+        return mask
+
+    return region
+
+
+def _predicted_in_the_head(at: Points) -> Mask:
+    head = linear(given(at["input"]), at["head_weight"], at.args.get("head_bias")).exact
+    frequent = np.argmax(head, axis=1) < at.parameters.get("cutoffs", (2, 3))[0]
+    return np.asarray(np.isnan(at.truth.value.exact) & np.isfinite(head).all(axis=1) & frequent, np.bool_)
+
+
+NOWHERE = Witness(args={"input": [[1.0]], "target": [0], **SMALL, "projection_0": [["nan"]]}, parameters=ONE)
 FAULTS = _ledger(_stages, ("value", "input", *SHARED), CONFIDENT, OVERFLOW)
-FULL = _ledger(_full_stages, ("value", "input", *SHARED), CONFIDENT, OVERFLOW)
-PREDICTED = _ledger(
-    _predicted_stages,
-    ("value",),
-    replace(CONFIDENT, args={k: v for k, v in CONFIDENT.args.items() if k != "target"}),
-    replace(OVERFLOW, args={k: v for k, v in OVERFLOW.args.items() if k != "target"}),
+FULL = (
+    *_ledger(_full_stages, ("value", "input", *SHARED), CONFIDENT, OVERFLOW),
+    *(
+        Fault(
+            name=f"a cluster without logits reaches the gradient of targets elsewhere: {output}",
+            where="logits of a cluster nan, target not in it",
+            region=_elsewhere(output),
+            outputs=(output,),
+            seen=NAN,
+            witnesses=(_biased(NOWHERE, output),),
+        )
+        for output in ("input", "projection_0", "output_0", "projection_1", "output_1")
+    ),
+)
+PREDICTED = (
+    *_ledger(_predicted_stages, ("value",), _without_target(CONFIDENT), _without_target(OVERFLOW)),
+    Fault(
+        name="predict: a frequent class though the log-probability of a rare one is nan, which argmax would take",
+        where="logits of a cluster nan, the largest head logit that of a frequent class",
+        region=_predicted_in_the_head,
+        outputs=("value",),
+        seen=FINITE,
+        witnesses=(_without_target(NOWHERE),),
+    ),
 )
 
 
@@ -238,13 +283,18 @@ def _subject(
         parameters=("cutoffs", "div_value"),
         reductions=("none", "mean"),
         faults=faults,
+        unsupported=ELSEWHERE,
         origin="torch",
     )
 
 
+ELSEWHERE = {
+    f"on another device: {name}": "got a result on cpu"
+    for name in ("target", "head_weight", "head_bias", "projection_0", "output_0", "projection_1", "output_1")
+}
 NAME = "nn.AdaptiveLogSoftmaxWithLoss"
 SUBJECTS = (
     _subject(CONTRACT, forward, NAME, FAULTS, torch.nn.AdaptiveLogSoftmaxWithLoss),
-    _subject(CONTRACT, log_prob, f"{NAME}.log_prob", FULL),
+    _subject(LOG_PROB, log_prob, f"{NAME}.log_prob", FULL),
     _subject(PREDICT, predict, f"{NAME}.predict", PREDICTED),
 )

@@ -48,7 +48,7 @@ def concatenated(
 
 def tuples(log_probs: Tensor, targets: Tensor, input_lengths: Tensor, target_lengths: Tensor, **given: Any) -> Tensor:
     """Lengths as tuples."""
-    lengths = (tuple(torch.atleast_1d(x).tolist()) for x in (input_lengths, target_lengths))
+    lengths: Any = [tuple(torch.atleast_1d(x).tolist()) for x in (input_lengths, target_lengths)]
     return F.ctc_loss(log_probs, targets, *lengths, **given)
 
 
@@ -89,6 +89,9 @@ def _small_loss(name: str, witness: Witness) -> Fault:
 ROUNDINGS = 4.0
 """Times that the 1 is rounded at every frame: in the sum, in its logarithm, and so in log_softmax."""
 UNSUPPORTED = {
+    "double backward": "derivative for aten::_ctc_loss_backward is not implemented",
+    "forward-mode": "Trying to use forward AD with _ctc_loss that does not support it",
+    "empty batch": "log_probs tensor must not be empty",
     "float16": "\"ctc_loss_cpu\" not implemented for 'Half'",
     "bfloat16": "\"ctc_loss_cpu\" not implemented for 'BFloat16'",
 }
@@ -125,6 +128,31 @@ def _log_overflows(at: Points) -> Mask:
     return np.asarray(((cost > at.precision.largest).any(axis=2) & inside)[..., None], np.bool_)
 
 
+SOME_NAN = Seen(text="nan where the truth is a number", holds=lambda got, *others: np.isnan(got), exact=False)
+
+
+def _nowhere(name: str, witness: Witness) -> Fault:
+    """-inf less -inf in an occupancy, and any nan, at entries that do not need them."""
+
+    def region(at: Points) -> Mask:
+        x = at[name]
+        inside = np.arange(x.shape[1]) < at["input_lengths"][:, None]
+        broken = np.isnan(np.where(inside[..., None], x, 0.0)).any(axis=(1, 2))[:, None, None]
+        impossible = np.isneginf(x) if name == "log_probs" else np.isneginf(x).any(axis=2, keepdims=True)
+        # What is nan in the truth is not at fault.
+        wanted = np.isfinite(at.truth.gradients[name].exact)
+        return np.asarray((broken | impossible) & inside[..., None] & wanted, np.bool_)
+
+    return Fault(
+        name="gradient: nan at classes that no alignment passes",
+        where="log-probability -inf, or any nan within the input length",
+        region=region,
+        outputs=(name,),
+        seen=SOME_NAN,
+        witnesses=(witness,),
+    )
+
+
 def _anything(got: Array, truth: Output, points: Points, bound: Array) -> Mask:
     return np.ones(got.shape, np.bool_)
 
@@ -132,9 +160,9 @@ def _anything(got: Array, truth: Output, points: Points, bound: Array) -> Mask:
 LARGE_ROUNDING = 4.0
 LENGTHS = {"targets": [[1]], "input_lengths": [2], "target_lengths": [1]}
 CERTAIN = Witness(args={"log_probs": [[[-16.0, 0.0], [-16.0, 0.0]]], **LENGTHS})
-CERTAIN_LOGITS = Witness(args={"logits": [[[0.0, 16.0], [0.0, 16.0]]], **LENGTHS})
+CERTAIN_LOGITS = Witness(args={"logits": [[[0.0, 16.0]]], **LENGTHS, "input_lengths": [1]})
 
-LARGE_LOGITS = Witness(args={"logits": [[[0.0, "0x1p+40"], [0.0, 0.0]]], **LENGTHS})
+LARGE_LOGITS = Witness(args={"logits": [[[0.0, 0.0, "0x1p+40"], [0.0, 128.0, 0.0]]], **LENGTHS})
 OF_LOGITS = (
     Fault(
         name="occupancy as the exponential of a sum of large logarithms",
@@ -168,9 +196,17 @@ OF_LOGITS = (
         ),
     ),
     _small_loss("logits", CERTAIN_LOGITS),
+    _nowhere("logits", Witness(args={"logits": [[["-inf", 0.0], [0.0, "-inf"]]], **LENGTHS})),
 )
 
-FUNCTION, MODULE = builtin(CONTRACT, faults=(_small_loss("log_probs", CERTAIN),), unsupported=UNSUPPORTED)
+FUNCTION, MODULE = builtin(
+    CONTRACT,
+    faults=(
+        _small_loss("log_probs", CERTAIN),
+        _nowhere("log_probs", Witness(args={"log_probs": [[["-inf", 0.0], [0.0, "-inf"]]], **LENGTHS})),
+    ),
+    unsupported=UNSUPPORTED,
+)
 SETUP = f"{FUNCTIONAL}\nfrom harness.subjects.ctc_loss import"
 
 

@@ -100,9 +100,17 @@ def _small_log_probability(at: Points) -> Mask:
 
 
 def _ignored_nan(at: Points) -> Mask:
-    """Ignored rows without logits."""
-    nowhere = np.isnan(at["input"] @ at["linear_weight"].T).any(axis=1)
+    """Ignored rows without logits, or without class weights to be multiplied by 0."""
+    logits = at["input"] @ at["linear_weight"].T + at.args.get("linear_bias", 0.0)
+    nowhere = np.isnan(logits).any(axis=1) | np.isnan(np.sum(at["weight"]))
     return np.asarray(nowhere & (at["target"] == _ignore_index(at)), np.bool_)
+
+
+def _without_slope(at: Points) -> Mask:
+    """Entries of rows without logits to whose probability the loss does not respond."""
+    logits = at["input"] @ at["linear_weight"].T + at.args.get("linear_bias", 0.0)
+    slope = (1.0 - at.parameters.get("label_smoothing", 0.0)) * np.asarray(at["weight"], np.float64)
+    return np.asarray(np.isnan(logits).any(axis=1)[:, None] & (slope == 0.0) & np.ones(at["target"].shape, np.bool_))
 
 
 def _spoiled_by_ignored(at: Points) -> Mask:
@@ -142,7 +150,7 @@ CERTAIN_CLASS = Fault(
 IGNORED = tuple(
     Fault(
         name=f"ignored row reaches the gradient: {output}",
-        where="target ignored, features nan",
+        where="target ignored, a logit or a class weight nan",
         region=_ignored_nan if output == "input" else _spoiled_by_ignored,
         outputs=(output,),
         seen=NAN,
@@ -180,6 +188,14 @@ SOFT_FAULTS = (
         seen=LOST_DIGITS,
         upstream=LOG_SOFTMAX,
         witnesses=(SOFT_CONFIDENT,),
+    ),
+    Fault(
+        name="probability gradient: 0 times the nan of a log-probability",
+        where="label_smoothing 1 or weight 0, logits nan",
+        region=_without_slope,
+        outputs=("target",),
+        seen=NAN,
+        witnesses=(Witness(args={**SOFT_CONFIDENT.args, "input": [["nan"]]}, parameters={"label_smoothing": 1.0}),),
     ),
     *_overflow(("value", "input", "target", "linear_weight", "linear_bias"), SOFT_OVERFLOW),
 )
@@ -340,6 +356,17 @@ IN_CHUNKS = (
 )
 
 
+ELSEWHERE = {f"on another device: {name}": "got a result on cpu" for name in ("linear_weight",)}
+OUT_OF_CHUNKS = {
+    "double backward": "don't support automatic differentiation, but one of the arguments requires grad",
+    "forward-mode": "You must implement the jvp function for custom autograd.Function",
+    **{
+        f"on another device: {name}": "got a result on cpu"
+        for name in ("linear_weight", "target", "linear_bias", "weight")
+    },
+}
+
+
 def _chunked(base: Subject) -> Subject:
     """The chunked path with default options, which admits class indices without smoothing."""
     loss = partial(torch.nn.functional.linear_cross_entropy, options=torch.nn.LinearCrossEntropyOptions())
@@ -353,13 +380,15 @@ def _chunked(base: Subject) -> Subject:
         parameters=("ignore_index",),
         not_offered=("label_smoothing",),
         faults=IN_CHUNKS,
+        unsupported=OUT_OF_CHUNKS,
     )
 
 
-HARD = builtin(replace(CONTRACT, module=""), faults=FAULTS)[0]
+HARD = builtin(replace(CONTRACT, module=""), faults=FAULTS, unsupported=ELSEWHERE)[0]
 HARD = replace(HARD, contract=CONTRACT)
 PROBABILITIES = replace(
-    builtin(replace(SOFT, module=""), function="linear_cross_entropy", faults=SOFT_FAULTS)[0], contract=SOFT
+    builtin(replace(SOFT, module=""), function="linear_cross_entropy", faults=SOFT_FAULTS, unsupported=ELSEWHERE)[0],
+    contract=SOFT,
 )
 SUBJECTS = (
     HARD,

@@ -196,7 +196,7 @@ def overflow_faults(
             outputs=(output,),
             dtypes=dtypes,
             seen=OVERFLOWED,
-            witnesses=(witnesses[output], _of_half(witnesses[output])),
+            witnesses=(witnesses[output], *((_of_half(witnesses[output]),) if "float16" in dtypes else ())),
         )
         for output in outputs
     )

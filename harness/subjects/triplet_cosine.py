@@ -171,18 +171,24 @@ def _close(points: Points) -> Mask:
     if not points["swap"]:
         return np.zeros(len(points["anchor"]), np.bool_)
     _, far, other = (cosine_distance(pair["x1"], pair["x2"]).value.exact for _, pair in _pairs(points))
-    return np.asarray(np.abs(far - other) <= 4.0 * points.precision.u, np.bool_)
+    return np.asarray(np.abs(far - other) <= 8.0 * points.precision.u, np.bool_)
 
 
 def _undecided(name: str) -> Region:
     def region(points: Points) -> Mask:
-        one, other = (without_long(points, share)[name] for share in (0.0, 1.0))
-        least = GRADIENT_CONSTANT * points.precision.u * points.truth.gradients[name].reference
-        return np.asarray(0.5 * np.abs(one - other) > least, np.bool_)
+        truth = points.truth.gradients[name]
+        low, high = truth.interval or (truth.exact, truth.exact)
+        formulas = [without_long(points, share)[name] for share in TIES[1:]]
+        off = np.max([np.maximum(low - f, f - high) for f in formulas], axis=0)
+        return np.asarray(off > GRADIENT_CONSTANT * points.precision.u * truth.reference, np.bool_)
 
     return among(_close, region)
 
 
+EITHER = {
+    name: seen_among(_close, Seen(text="either gradient, or half of both", holds=_either(name), exact=False))
+    for name in OUTPUTS
+}
 FAULTS = (
     *(
         Fault(
@@ -202,12 +208,10 @@ FAULTS = (
     *(
         Fault(
             name=f"cosines that round to the same tie the swap: {name}",
-            where="swap, and two distances within 4 roundings of 1 of each other, where their gradients differ",
+            where="swap, and two distances within 8 roundings of 1 of each other, where their gradients differ",
             region=_undecided(name),
             outputs=(name,),
-            seen=seen_among(
-                _close, Seen(text="the gradient of either distance, or half of both", holds=_either(name), exact=False)
-            ),
+            seen=EITHER[name],
             witnesses=(
                 Witness(
                     args={"anchor": [[2.0**-7, 1.0]], "positive": [[0.0, 1.0]], "negative": [[0.0, 1.0]]},
