@@ -94,7 +94,7 @@ def _place(array: npt.NDArray[Any], arg: Arg, layout: str) -> npt.NDArray[Any]:
     if arg.shared or layout in ("rows", "strided"):
         if arg.shared or arg.batch_axis == 0:
             return array
-        return np.asarray(np.moveaxis(array, 0, arg.batch_axis))
+        return np.moveaxis(array, 0, arg.batch_axis)
     if layout == "single":
         row: npt.NDArray[Any] = array[0]
         return row
@@ -103,7 +103,7 @@ def _place(array: npt.NDArray[Any], arg: Arg, layout: str) -> npt.NDArray[Any]:
         return array.reshape(split + array.shape[1:])
     # spatial: rows over (N, d), classes between them
     shaped = array.reshape(split + array.shape[1:])
-    return np.asarray(np.moveaxis(shaped, 1, -1)) if array.ndim > 1 else shaped
+    return np.moveaxis(shaped, 1, -1) if array.ndim > 1 else shaped
 
 
 def _gather(array: Array, arg: Arg, layout: str, rows: int) -> Array:
@@ -111,7 +111,7 @@ def _gather(array: Array, arg: Arg, layout: str, rows: int) -> Array:
     if arg.shared:
         return array
     if layout in ("rows", "strided"):
-        return array if arg.batch_axis == 0 else np.asarray(np.moveaxis(array, arg.batch_axis, 0))
+        return array if arg.batch_axis == 0 else np.moveaxis(array, arg.batch_axis, 0)
     if layout == "single":
         return array[None]
     if layout == "spatial" and arg.dims:
@@ -217,7 +217,6 @@ def settled(subject: Subject) -> Subject:
         return replace(subject, misshapen=seen.shape != (rows,))
     fixed = "none" if seen.shape == (rows,) else "reduced"
     return replace(subject, fixed=fixed, misshapen=seen.shape not in ((rows,), (), (1,)))
-
 
 
 # -- what is asked beside values: form, derivatives, errors ------------------------------------------------------------

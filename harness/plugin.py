@@ -259,7 +259,7 @@ def _record(config: pytest.Config, report: pytest.TestReport) -> None:
     session = config.stash[OPTIONS]
     for key, lines in report.user_properties:
         if key == PROPERTY:
-            for trial in session.append(list(lines)):  # type: ignore[call-overload]
+            for trial in session.append(list(lines)):  # type: ignore[call-overload]  # an object, says pytest
                 _progress(config, session, trial)
 
 

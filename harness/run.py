@@ -26,7 +26,6 @@ from harness.ulp import PRECISIONS
 from harness.version import VERSION
 
 
-
 def verdict(outcome: Outcome, subject: Subject, *, strict: bool) -> str:
     """The first that applies of fail, stale, fault, deviation, unsupported, pass."""
     severities = {f.severity for f in outcome.findings}

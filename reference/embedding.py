@@ -351,9 +351,7 @@ def _weighed(a: Array, b: Array) -> Array:
     return np.where((a == 0.0) | (b == 0.0), 0.0, a * b)
 
 
-def _powers(
-    a: Array, size: Array, p: float
-) -> tuple[tuple[Array, Array] | None, tuple[Array, Array] | None]:
+def _powers(a: Array, size: Array, p: float) -> tuple[tuple[Array, Array] | None, tuple[Array, Array] | None]:
     """Partial products of the norm, and of its slope, as written: the sum of powers; the norm and powers p - 1 too."""
     if p == 1.0:
         return None, None
@@ -444,9 +442,7 @@ def _pairwise(x: Array, y: Array, p: float, eps: float) -> _Measure:
     return _Measure(value, np.frexp(m)[1] + shift, (slope, _times(slope, -1.0)))
 
 
-def pairwise_distance(
-    x1: Array, x2: Array, *, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
-) -> Truth:
+def pairwise_distance(x1: Array, x2: Array, *, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Truth:
     """norm_p(x1 - x2 + eps), eps added to every entry; p is any real but 0, or inf. Source: torch.nn.PairwiseDistance.
 
     One value a row, whether or not ``keepdim`` gives it an axis of its own.

@@ -220,7 +220,6 @@ def linear_cross_entropy(
     ignored = -100 if ignore_index is None else ignore_index
     scale = np.ones(len(input)) if upstream is None else upstream
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        a = class_coefficients(target, len(linear_weight), weight, ignored, label_smoothing)
         # What an ignored row holds must not reach the products that all rows share.
         left_out = target == ignored if np.ndim(target) == 1 else np.zeros(len(input), np.bool_)
         x = given(np.where(left_out[:, None], 0.0, input))

@@ -56,7 +56,9 @@ def group(trials: Iterable[Trial], *, shared: bool = False) -> tuple[Group, ...]
     for trial in trials:
         for finding in trial.shared if shared else trial.findings:
             found.setdefault((finding.severity, finding.kind, finding.output), []).append((trial, finding))
-    groups = [Group(severity=s, kind=k, output=o, seen=tuple(sorted(p, key=legibility))) for (s, k, o), p in found.items()]
+    groups = [
+        Group(severity=s, kind=k, output=o, seen=tuple(sorted(p, key=legibility))) for (s, k, o), p in found.items()
+    ]
 
     def weight(group: Group) -> tuple[int, int, tuple[bool, float, int], str, str]:
         worst = min(map(badness, group.seen))

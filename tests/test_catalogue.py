@@ -1,90 +1,30 @@
-[
-    "The",
-    "catalogue",
-    "holds",
-    "together.",
-    "Every",
-    "check",
-    "has",
-    "a",
-    "suite,",
-    "every",
-    "documented",
-    "parameter",
-    "varies,",
-    "special",
-    "values",
-    "are",
-    "complete.",
-    """"",
-    "import",
-    "inspect",
-    "import",
-    "re",
-    "from",
-    "pathlib",
-    "import",
-    "Path",
-    "from",
-    "typing",
-    "import",
-    "Any",
-    "import",
-    "pytest",
-    "import",
-    "torch",
-    "from",
-    "harness",
-    "import",
-    "registry",
-    "from",
-    "harness.binding",
-    "import",
-    "Subject",
-    "from",
-    "harness.contract",
-    "import",
-    "Contract",
-    "from",
-    "harness.generate",
-    "import",
-    "choices",
-    "from",
-    "harness.plan",
-    "import",
-    "catalogue,",
-    "plan",
-    "from",
-    "harness.special",
-    "import",
-    "SPECIAL_VALUES",
-    "ROOT",
-    "=",
-    "Path(__file__).parent.parent",
-    "SUBJECTS",
-    "=",
-    "registry.subjects()",
-    "SUBJECT",
-    "=",
-    "pytest.mark.parametrize("subject",",
-    "SUBJECTS,",
-    "ids=lambda",
-    "s:",
-    "s.name)",
-    "FUNCTIONAL",
-    "=",
-    "[s",
-    "for",
-    "s",
-    "in",
-    "SUBJECTS",
-    "if",
-    "s.twin",
-    "is",
-    "None]",
-    "LOSSES",
-    "=",
-    """"l1_loss",
+"""The catalogue holds together.
+
+Every check has a suite, every documented parameter varies, special values are complete.
+"""
+
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from harness import registry
+from harness.binding import Subject
+from harness.contract import Contract
+from harness.generate import choices
+from harness.plan import catalogue, plan
+from harness.special import SPECIAL_VALUES
+
+ROOT = Path(__file__).parent.parent
+SUBJECTS = registry.subjects()
+SUBJECT = pytest.mark.parametrize("subject", SUBJECTS, ids=lambda s: s.name)
+FUNCTIONAL = [s for s in SUBJECTS if s.twin is None]
+
+LOSSES = [
+    "l1_loss",
     "mse_loss",
     "smooth_l1_loss",
     "huber_loss",

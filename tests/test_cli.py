@@ -42,7 +42,9 @@ def test_a_broken_loss_fails_with_exit_1_and_shows_how_to_reproduce_it(tmp_path:
 
 
 def test_a_sound_loss_ends_with_exit_0_also_strict() -> None:
-    done = lossproof("validate", "tests.losses:SoundBCE", "--like", "BCEWithLogitsLoss", "--dtype", "float32", "--strict")
+    done = lossproof(
+        "validate", "tests.losses:SoundBCE", "--like", "BCEWithLogitsLoss", "--dtype", "float32", "--strict"
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -80,7 +82,9 @@ def test_list_and_explain_need_no_torch(words: list[str]) -> None:
         "from harness.cli import main\n"
         "main(sys.argv[1:], prog_name='lossproof')"
     )
-    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=ROOT, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=ROOT, timeout=60, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert "cross_entropy" in done.stdout or "softplus" in done.stdout
 

@@ -45,7 +45,9 @@ def test_records_and_report_are_written(suite: pytest.Pytester) -> None:
     assert [t.check for t in trials] == ["value", "gradient"]
     assert any(isinstance(line, records.Survey) for line in lines)
     assert "mse_loss" in (suite.path / "out" / "report.html").read_text()
-    done.stdout.fnmatch_lines(["records: out/run.jsonl", "report: *out/report.html", "F.mse_loss, 2 trials: no failure*"])
+    done.stdout.fnmatch_lines(
+        ["records: out/run.jsonl", "report: *out/report.html", "F.mse_loss, 2 trials: no failure*"]
+    )
 
 
 def test_two_workers_write_the_same_records_as_one(suite: pytest.Pytester) -> None:

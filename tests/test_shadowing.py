@@ -18,7 +18,9 @@ def shadowed(tmp_path: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("door", [["-m", "pytest", "-q"], ["-m", "lossproof", "list"]], ids=["pytest", "command"])
 def test_it_says_so_in_one_line(shadowed: dict[str, str], tmp_path: Path, door: list[str]) -> None:
-    done = subprocess.run([sys.executable, *door], capture_output=True, text=True, env=shadowed, cwd=tmp_path, check=False)
+    done = subprocess.run(
+        [sys.executable, *door], capture_output=True, text=True, env=shadowed, cwd=tmp_path, check=False
+    )
     assert done.returncode != 0
     (line,) = [text for text in (done.stdout + done.stderr).splitlines() if "harness" in text]
     assert "shadowed" in line

@@ -42,8 +42,7 @@ def _accuracy(context: Context, *, gradient: bool) -> Outcome:
                 kind="detached",
                 output=found.unreached[0],
                 message=(
-                    f"{context.subject.name}: no gradient flows to {', '.join(found.unreached)}: "
-                    "expected one, got none"
+                    f"{context.subject.name}: no gradient flows to {', '.join(found.unreached)}: expected one, got none"
                 ),
             ),
         )

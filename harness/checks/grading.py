@@ -79,9 +79,7 @@ def note(subject: Subject, kind: str, message: str, *, batch: Batch | None = Non
     return msgspec.structs.replace(defect(subject, kind, message, batch=batch, output=output), severity="note")
 
 
-def convention(
-    subject: Subject, kind: str, message: str, *, batch: Batch | None = None, output: str = ""
-) -> Finding:
+def convention(subject: Subject, kind: str, message: str, *, batch: Batch | None = None, output: str = "") -> Finding:
     """A defect of a builtin, a note on a loss of a user.
 
     The documentation of a builtin promises it; a user may have chosen otherwise.
@@ -179,9 +177,7 @@ def judge_reduced(
             limits = bounds(want, p, constant, conditioning, terms, own)
         grade, range_ = grade_entries(array, want, error, limits, p, accumulator(p))
         nothing = np.zeros(error.shape, np.int16)
-        judged = Judged(
-            name=name, got=array, truth=want, error=error, grade=grade, range=range_, excuse=nothing
-        )
+        judged = Judged(name=name, got=array, truth=want, error=error, grade=grade, range=range_, excuse=nothing)
         results.append(_excused(subject, batch, truth, coefficients, judged, limits) if judged.bad.any() else judged)
     return results
 
@@ -195,8 +191,6 @@ def _excused(
 ) -> Judged:
     """Bad entries that a Departure explains: a gradient over its coefficient shows what the unreduced one would."""
     name = judged.name
-    if _shared(subject.contract, name):
-        return judged
     points, excuse = batch.points(truth), np.zeros(judged.error.shape, np.int16)
     want = truth.outputs()[name]
     for number, departure in enumerate(subject.departures, start=1):
@@ -206,7 +200,11 @@ def _excused(
         if name == "value":
             excuse[judged.bad & (excuse == 0)] = number
             continue
-        c = np.broadcast_to(trailing(coefficients, judged.error.ndim), judged.error.shape)
+        if _shared(subject.contract, name):
+            c = np.ones(judged.error.shape)
+            want = judged.truth
+        else:
+            c = np.broadcast_to(trailing(coefficients, judged.error.ndim), judged.error.shape)
         with np.errstate(all="ignore"):
             shown = _shown(departure, judged.got / c, want, points, limits.absolute / np.abs(c), name)
         excuse[judged.bad & (excuse == 0) & covered & shown] = number

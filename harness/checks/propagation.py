@@ -57,6 +57,8 @@ def nonfinite(context: Context) -> Outcome:
         counting = np.flatnonzero(counted(contract, sound))
         row = int(counting[len(counting) // 2]) if counting.size else 0
         width = sound.args[arg.name].size if arg.shared else int(np.prod(sound.args[arg.name].shape[1:]))
+        if not width:
+            continue
         for entry in sorted({0, width - 1, width // 2})[: PLACES if not evidence.cases else 1]:
             for value in poisons(subject, arg.name):
                 batch = poisoned(sound, arg.name, row, entry, value, shared=arg.shared)

@@ -271,7 +271,9 @@ def _layout(context: Context, layout: str) -> Outcome:
                 continue
             if name not in other:
                 evidence.put(
-                    convention(subject, "shape", f"layout {layout}: {name}: got another shape than the rows", batch=batch)
+                    convention(
+                        subject, "shape", f"layout {layout}: {name}: got another shape than the rows", batch=batch
+                    )
                 )
                 continue
             if name != "value" and contract.arg(name).shared:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from harness.checks.base import Context, Outcome
 from harness.checks.grading import Evidence, Mask, covered_rows, defect, limits_of, reduced_truth, refusal
 from harness.checks.relation import finished, judge_relation, side
 from harness.checks.sampling import calm_batches, counted, ignored_by, ignoring, mixed_batches
-from harness.domain import Interval
+from harness.domain import Interval, ignored_index
 from harness.evaluate import observe
 from harness.judge import terms_of
 from harness.ulp import Array
@@ -75,7 +76,7 @@ def _ignored(context: Context) -> Outcome:
         if name not in batch.parameters:
             continue
         index = batch.args[target.name].copy()
-        index[::3] = batch.parameters[name]
+        index[::3] = ignored_index(batch.parameters[name])
         clean = replace(batch, args={**batch.args, target.name: index})
         ignored = ~counted(contract, clean)
         for value in (np.nan, np.inf, -np.inf):
@@ -211,7 +212,7 @@ def general(subject: Subject) -> dict[str, Callable[[Context], Outcome]]:
     weights = [a for a in contract.args if a.role == "weight" and a.optional and a.name in subject.arguments]
     for arg in weights:
         if subject.takes_none:
-            found[f"no {arg.name} = {arg.name} of ones"] = lambda c, n=arg.name: _ones(c, n)  # type: ignore[misc]
+            found[f"no {arg.name} = {arg.name} of ones"] = partial(_ones, name=arg.name)
         if "sum" not in subject.reductions or arg.shared or arg.dims or not isinstance(arg.kind, Interval):
             continue
         if arg.name == "weight":

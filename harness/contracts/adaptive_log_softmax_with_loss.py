@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -118,7 +118,7 @@ ONE = {"cutoffs": (2,), "div_value": 2.0}
 def _specials(target: list[int] | None) -> tuple[Special, ...]:
     rows = []
     given = {"input": [[0.5, -1.0]], **({} if target is None else {"target": target}), **SEVEN}
-    places = {
+    places: dict[str, dict[str, Callable[[str], Any]]] = {
         "input": {"input": lambda v: [[v, 1.0]]},
         "head_weight": {"head_weight": lambda v: [[v, 0.0], [0.5, 1.0], [0.0, 1.0]]},
         "head_bias": {"head_bias": lambda v: [v, 0.5, 0.25]},

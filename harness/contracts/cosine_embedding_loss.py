@@ -12,13 +12,13 @@ from harness.contract import Contract, Parameter
 from harness.deviations import Points
 from harness.domain import Arg, Embedding, Sign
 from harness.laws import Law, Moved, Vanishing, everywhere, exchanged, non_negative, permuted
-from harness.special import SPECIAL_VALUES, ErrorInput, Special, table
+from harness.special import SPECIAL_VALUES, ErrorInput, Special, Wanted, table
 from reference.embedding import cosine_embedding_loss, cosine_similarity
 
 NEAR = 1e-3
 NO_DIRECTION = ("outside", "a vector with an infinite entry has no direction")
 NO_LABEL = ("outside", "labels are 1 and -1")
-INFINITE = {"+inf": NO_DIRECTION, "-inf": NO_DIRECTION, "nan": "nan"}
+INFINITE: Mapping[str, Wanted | tuple[str, str]] = {"+inf": NO_DIRECTION, "-inf": NO_DIRECTION, "nan": "nan"}
 BESIDE = [[1.0, 2.0]]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -54,9 +55,19 @@ def _ignored(at: Points) -> int:
     return -100 if given is None else int(given)
 
 
+def _with_probabilities(wrong: ErrorInput) -> ErrorInput:
+    """The same call with probabilities."""
+
+    def call(torch: Any, loss: Callable[..., Any]) -> Any:
+        return wrong.call(torch, lambda x, w, y, **k: loss(x, w, torch.ones(2, 4) / 4, **k))
+
+    return replace(wrong, call=call)
+
+
 def _without_features(at: Points) -> Moved:
     """Features of 0 leave the bias as the logits; without one all classes are equally likely."""
-    return Moved(args=at.args | {"input": np.zeros_like(at["input"])}, parameters=at.parameters, applies=everywhere(at))
+    args = {**at.args, "input": np.zeros_like(at["input"])}
+    return Moved(args=args, parameters=at.parameters, applies=everywhere(at))
 
 
 def _unrivalled(at: Points) -> Moved:
@@ -282,15 +293,7 @@ SOFT = replace(
         non_negative(),
     ),
     errors=(
-        *(
-            replace(
-                wrong,
-                call=lambda torch, loss, call=wrong.call: call(
-                    torch, lambda x, w, y, **k: loss(x, w, torch.ones(2, 4) / 4, **k)
-                ),
-            )
-            for wrong in WRONG_CALLS
-        ),
+        *map(_with_probabilities, WRONG_CALLS),
         ErrorInput(
             name="ignore_index with probabilities",
             call=lambda torch, loss: loss(torch.ones(2, 3), torch.ones(4, 3), torch.ones(2, 4) / 4, ignore_index=1),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,12 @@ from harness.contract import Contract, Parameter
 from harness.deviations import Points
 from harness.domain import Arg, Embedding
 from harness.laws import Law, Moved, Sibling, everywhere, non_negative, permuted, scaled
-from harness.special import ErrorInput, Special, table
+from harness.special import ErrorInput, Special, Wanted, table
 from reference.embedding import pairwise_distance
 
 NEAR = 1e-3
 INF = float("inf")
-INFINITE = {"+inf": "+inf", "-inf": "+inf", "nan": "nan"}
+INFINITE: Mapping[str, Wanted | tuple[str, str]] = {"+inf": "+inf", "-inf": "+inf", "nan": "nan"}
 
 
 def near_kink(x1: Any, x2: Any, p: float, eps: float) -> npt.NDArray[np.bool_]:
@@ -30,7 +31,7 @@ def near_kink(x1: Any, x2: Any, p: float, eps: float) -> npt.NDArray[np.bool_]:
 
 
 def _without_eps(at: Points) -> npt.NDArray[np.bool_]:
-    return everywhere(at) & (at["eps"] == 0.0)
+    return np.asarray(everywhere(at) & (at["eps"] == 0.0), np.bool_)
 
 
 def _exchanged(at: Points) -> Moved:

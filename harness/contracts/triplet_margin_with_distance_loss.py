@@ -76,7 +76,7 @@ def _never(x: Array, y: Array) -> Mask:
 
 
 def _short(x: Array, y: Array) -> Mask:
-    return np.any([np.hypot.reduce(v, axis=-1) < 0.1 for v in (x, y)], axis=0)
+    return np.asarray(np.any([np.hypot.reduce(v, axis=-1) < 0.1 for v in (x, y)], axis=0), np.bool_)
 
 
 NEGATED = Law(

@@ -60,7 +60,8 @@ def layer(
 def forward(input: Tensor, target: Tensor, head_weight: Tensor, *, reduction: str = "none", **others: Any) -> Tensor:
     """-output of the module for every row, or its loss, the mean."""
     found = layer(input, head_weight, **others)(input, target)
-    return found.loss if reduction == "mean" else -found.output
+    result: Tensor = found.loss if reduction == "mean" else -found.output
+    return result
 
 
 def log_prob(input: Tensor, target: Tensor, head_weight: Tensor, *, reduction: str = "none", **others: Any) -> Tensor:
@@ -86,7 +87,7 @@ def _calling(
 
 
 def _ones(targets: Any, classes: int) -> Array:
-    return (np.arange(classes) == np.asarray(targets)[:, None]).astype(np.float64)
+    return np.asarray(np.arange(classes) == np.asarray(targets)[:, None], np.float64)
 
 
 def _parts(logits_of: Array, matrix: Array, bias: Array) -> tuple[Array, Array]:

@@ -51,11 +51,10 @@ def turning(points: Points, name: str) -> Array:
     x, norm, divisor = _unit(points, name)
     y, _, _ = _unit(points, OTHER[name])
     # Where the squares underflow, or those of the other vector overflow, there is nothing to differentiate.
-    squares = (np.asarray(points[name]) ** 2).max(axis=-1)[:, None] > 0.5 * accumulator(
-        points.precision
-    ).smallest_subnormal
+    least = 0.5 * accumulator(points.precision).smallest_subnormal
+    squares = (np.asarray(points[name]) ** 2).max(axis=-1)[:, None] > least
     direction = np.divide(points[name], norm, out=np.zeros_like(x), where=squares & ~overflowing(points)[:, None])
-    return (x * y).sum(axis=-1)[:, None] / divisor * direction
+    return np.asarray((x * y).sum(axis=-1)[:, None] / divisor * direction)
 
 
 def _clamped(name: str) -> Callable[[Points], Mask]:

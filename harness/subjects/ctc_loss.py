@@ -137,7 +137,7 @@ def _nowhere(name: str, witness: Witness) -> Fault:
     def region(at: Points) -> Mask:
         x = at[name]
         inside = np.arange(x.shape[1]) < at["input_lengths"][:, None]
-        broken = np.isnan(np.where(inside[..., None], x, 0.0)).any(axis=(1, 2))[:, None, None]
+        broken = np.isnan(np.where(inside[..., None], x, 0.0)).any(axis=(1, 2), keepdims=True)
         impossible = np.isneginf(x) if name == "log_probs" else np.isneginf(x).any(axis=2, keepdims=True)
         # What is nan in the truth is not at fault.
         wanted = np.isfinite(at.truth.gradients[name].exact)

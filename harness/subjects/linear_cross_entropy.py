@@ -89,7 +89,7 @@ def _moved(at: Points, probability: Array, a: Array, soft: bool) -> Array:
         share = target * np.asarray(at["weight"], np.float64) * (1.0 - at.parameters["label_smoothing"])
         share = np.where((target == 0.0) | (target == 1.0), 0.0, share)
         moved = moved + np.abs(share[:, :, None] * away).sum(axis=1)
-    return np.nan_to_num(moved)
+    return np.asarray(np.nan_to_num(moved))
 
 
 def _small_log_probability(at: Points) -> Mask:
@@ -240,11 +240,9 @@ def _lost_in_difference(output: str) -> Region:
         a, x = stage.coefficients, np.abs(at["input"])
 
         def carried(slope: Array) -> Array:
-            return {
-                "input": lambda: slope @ stage.carry,
-                "linear_weight": lambda: slope.T @ x,
-                "linear_bias": lambda: slope.sum(axis=0),
-            }[output]()
+            if output == "input":
+                return slope @ stage.carry
+            return np.asarray(slope.T @ x if output == "linear_weight" else slope.sum(axis=0))
 
         p = softmax(stage.logits.exact).probability
         lost = DIFFERENCE * accumulator(at.precision).u * carried(p * a.sum(axis=1, keepdims=True) + a)

@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 
 from harness.bounds import GRADIENT_CONSTANT, VALUE_CONSTANT, accumulator, depth
-from harness.deviations import NAN, PARTIAL, Fault, Mask, Points, Region, Seen, Witness
+from harness.deviations import ALL_DTYPES, NAN, PARTIAL, Fault, Mask, Points, Region, Seen, Witness
 from harness.subjects import cosine_similarity
 from harness.subjects.rows import among, seen_among
 from harness.subjects.triplet_margin_loss import OUTPUTS, PAIRS
-from harness.ulp import Array, step
+from harness.ulp import Array, round_to, step
 from reference.embedding import cosine_distance
 from reference.truth import Output
 
@@ -167,11 +167,34 @@ NO_EPS = Fault(
 
 
 def _close(points: Points) -> Mask:
-    """The swap chooses between distances that round to the same."""
+    """The swap chooses between distances that round to the same, or the other way round."""
     if not points["swap"]:
         return np.zeros(len(points["anchor"]), np.bool_)
-    _, far, other = (cosine_distance(pair["x1"], pair["x2"]).value.exact for _, pair in _pairs(points))
-    return np.asarray(np.abs(far - other) <= 8.0 * points.precision.u, np.bool_)
+    u, truths = points.precision.u, [cosine_distance(pair["x1"], pair["x2"]) for _, pair in _pairs(points)]
+    far, other = truths[1].value.exact, truths[2].value.exact
+    # Where the rounding of the vectors decides, either choice is right.
+    moved = [
+        np.abs(pair[name] * slope.exact).sum(axis=-1)
+        for (_, pair), truth in list(zip(_pairs(points), truths, strict=True))[1:]
+        for name, slope in truth.gradients.items()
+    ]
+    near = (np.abs(far - other) <= 8.0 * u) & ~(np.abs(far - other) <= 8.0 * u * np.sum(moved, axis=0))
+    if points.precision.bits == 16:
+        order = np.sign(far - other)
+        _, first, second = (_rounded_distances(pair) for _, pair in _pairs(points))
+        near &= np.any([np.sign(a - b) != order for a in first for b in second], axis=0)
+    return np.asarray(near, np.bool_)
+
+
+def _rounded_distances(pair: Points) -> list[Array]:
+    """1 - cosine in a 16-bit dtype, where the order of the sum moves its rounding and where it does not."""
+    p, unit = pair.precision, []
+    for name in ("x1", "x2"):
+        x = np.asarray(pair[name], np.float64)
+        norm = round_to(p, np.hypot.reduce(x, axis=-1)[:, None])
+        unit.append(round_to(p, x / np.maximum(norm, round_to(p, pair["eps"]))))
+    cosine = round_to(p, unit[0] * unit[1]).sum(axis=-1)
+    return [round_to(p, 1.0 - round_to(p, cosine * (1.0 + nudge))) for nudge in (0.0, 2.0**-21, -(2.0**-21))]
 
 
 def _undecided(name: str) -> Region:
@@ -211,16 +234,35 @@ FAULTS = (
             where="swap, and two distances within 8 roundings of 1 of each other, where their gradients differ",
             region=_undecided(name),
             outputs=(name,),
+            dtypes=dtypes,
             seen=EITHER[name],
             witnesses=(
+                *(
+                    Witness(
+                        args={n: [[0.0, 1.0]] for n in OUTPUTS[1:]} | {turned: [[2.0**e, 1.0]]},
+                        parameters={"swap": True},
+                        dtype=dtype,
+                    )
+                    for turned in ("anchor", "positive")
+                    for dtype, e in (("float64", -28), ("float32", -13))
+                ),
                 Witness(
-                    args={"anchor": [[2.0**-7, 1.0]], "positive": [[0.0, 1.0]], "negative": [[0.0, 1.0]]},
+                    args={"anchor": [[2.0, 128.0]], "positive": [[0.0, 0.5]], "negative": [[3.0, 128.0]]},
+                    parameters={"swap": True},
+                    dtype="float16",
+                ),
+                Witness(
+                    args={"anchor": [[-8.0, 0.5]], "positive": [[-1.0, 0.0]], "negative": [[-1.0, 0.0]]},
                     parameters={"swap": True},
                     dtype="bfloat16",
                 ),
             ),
         )
-        for name in OUTPUTS[1:]
+        for name, dtypes in (
+            ("anchor", ("float64", "float32")),
+            ("positive", ("float64", "float32", "float16")),
+            ("negative", ALL_DTYPES),
+        )
     ),
     NO_EPS,
     replace(

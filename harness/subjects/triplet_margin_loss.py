@@ -99,7 +99,7 @@ def _turned(points: Points, pair: tuple[str, str], eps: float) -> tuple[Array, A
 
 def powers_apart(points: Points) -> Mask:
     p = float(points.parameters.get("p", 2.0))
-    return np.any([powers_leave(norm, d, p, points.precision) for norm, d in measured(points)], axis=0)
+    return np.asarray(np.any([powers_leave(n, d, p, points.precision) for n, d in measured(points)], axis=0), np.bool_)
 
 
 def _missing(got: Array, truth: Output, points: Points, bound: Array) -> Mask:
