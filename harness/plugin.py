@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Generator
@@ -39,13 +40,6 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(_Recorder(config), "lossproof-recorder")
     if config.pluginmanager.hasplugin("xdist") and not hasattr(config, "workerinput"):
         config.pluginmanager.register(_Distributed(config), "lossproof-xdist")
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_cmdline_main(config: pytest.Config) -> None:
-    # Trials of one group share a survey; for tests without a group loadgroup is load.
-    if getattr(config.option, "numprocesses", None) and getattr(config.option, "dist", "no") in ("no", "load"):
-        config.option.dist = "loadgroup"
 
 
 class _Session:
@@ -173,7 +167,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if marker is None or "trial" not in metafunc.fixturenames:
         return
     trials = metafunc.config.stash[OPTIONS].trials(marker.args[0])
-    cases = [pytest.param(t, id=t.id, marks=pytest.mark.xdist_group(t.group)) for t in trials]
+    cases = [pytest.param(t, id=t.id) for t in trials]
     metafunc.parametrize("trial", cases)
 
 
@@ -237,6 +231,28 @@ class _Distributed:
     def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
         """The controller collects nothing itself: it knows the ids of the workers."""
         self.config.stash[OPTIONS].collected = ids
+
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
+        """Trials of one group go to one worker, where they share a survey; ``--dist`` other than load is respected."""
+        return grouping(config, log) if config.getvalue("dist") == "load" else None
+
+
+GROUP = re.compile(r"\[(.+?-(?:float64|float32|float16|bfloat16)(?:@[\w:]+)?)(?:: .*)?\]$")
+"""What ids of trials of one group have in common."""
+
+
+def grouping(config: pytest.Config, log: Any) -> Any:
+    """A scheduler of pytest-xdist that keeps groups together: its loadgroup renames items, which pytest 9 ignores."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Groups(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist has no types
+        def _split_scope(self, nodeid: str) -> str:
+            found = GROUP.search(nodeid)
+            return found.group(1) if found else nodeid
+
+    return Groups(config, log)
 
 
 def _ascii(test_id: str) -> str:

@@ -13,13 +13,12 @@ import torch
 from harness.binding import Subject
 from harness.contract import Contract
 from harness.contracts.adaptive_log_softmax_with_loss import CONTRACT, LOG_PROB, PREDICT, tail_of
-from harness.deviations import ALL_DTYPES, FINITE, LOST_DIGITS, NAN, Fault, Mask, Points, Region, Witness
+from harness.deviations import FINITE, NAN, Fault, Mask, Points, Region, Witness
 from harness.subjects.projected import (
-    LOG_SOFTMAX,
     Stage,
     Stages,
+    confident_faults,
     overflow_faults,
-    rounding_of_one_shows,
     signed_sums,
     slope_of,
     without_logits,
@@ -116,6 +115,10 @@ def _stages(at: Points) -> list[Stage]:
             coefficients=a,
             carry=np.abs(head),
             sums={"head_weight": signed_sums(slope.T, x), "head_bias": _summed(slope)},
+            ways={
+                "head_weight": (np.eye(len(head)), np.abs(x)),
+                "head_bias": (np.eye(len(head)), np.ones((len(x), 1))),
+            },
             scale={},
         )
     ]
@@ -161,6 +164,10 @@ def _cluster(i: int, x: Array, a: Array, rows: Any, projection: Array, out: Arra
             f"output_{i}": signed_sums(slope.T, hidden.exact),
             f"projection_{i}": signed_sums((slope @ out).T, x),
         },
+        ways={
+            f"output_{i}": (np.eye(len(out)), np.abs(hidden.exact)),
+            f"projection_{i}": (np.abs(out), np.abs(x)),
+        },
         scale={},
         through=signed_sums(x, projection.T),
     )
@@ -192,25 +199,15 @@ def _biased(witness: Witness, output: str) -> Witness:
 
 def _ledger(stages: Stages, outputs: tuple[str, ...], confident: Witness, overflow: Witness) -> tuple[Fault, ...]:
     """Faults of the losses of log_softmax, each an output."""
-    lost = {
-        "value": ("confident: log(1 + tail) instead of log1p(tail)", "loss so small"),
-        "input": ("confident: gradient exp(log p) - 1", "1 - p of the certain class, carried by its weights, so small"),
-    }
-    rows = tuple(o for o in ("value", "input") if o in outputs)
+
+    def witnesses(output: str) -> tuple[Witness, ...]:
+        inside = "output" in output or "projection" in output
+        target = {"target": [2]} if inside and "target" in confident.args else {}
+        known = _biased(replace(confident, args={**confident.args, **target}), output)
+        return known, replace(known, args={**known.args, "input": [[9.0]]}, dtype="float16")
+
     return (
-        *(
-            Fault(
-                name=lost[output][0],
-                where=f"{lost[output][1]} that the rounding of 1 + (sum of the other exponentials) exceeds its bound",
-                region=rounding_of_one_shows(stages, output),
-                outputs=(output,),
-                dtypes=("float64", "float32", "float16") if "input" in rows else ALL_DTYPES,
-                seen=LOST_DIGITS,
-                upstream=LOG_SOFTMAX,
-                witnesses=(confident,),
-            )
-            for output in rows
-        ),
+        *confident_faults(stages, outputs, witnesses),
         *overflow_faults(stages, outputs, {output: _biased(overflow, output) for output in outputs}),
     )
 

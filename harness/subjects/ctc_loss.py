@@ -141,7 +141,11 @@ def _nowhere(name: str, witness: Witness) -> Fault:
         impossible = np.isneginf(x) if name == "log_probs" else np.isneginf(x).any(axis=2, keepdims=True)
         # What is nan in the truth is not at fault.
         wanted = np.isfinite(at.truth.gradients[name].exact)
-        return np.asarray((broken | impossible) & inside[..., None] & wanted, np.bool_)
+        here = (broken | impossible) & inside[..., None]
+        if name == "logits":
+            # The backward of log_softmax multiplies by its result, in every frame.
+            here |= np.isnan(x).any(axis=2, keepdims=True)
+        return np.asarray(here & wanted, np.bool_)
 
     return Fault(
         name="gradient: nan at classes that no alignment passes",

@@ -19,9 +19,9 @@ from harness.subjects.projected import (
     LOG_SOFTMAX,
     Stage,
     Stages,
+    confident_faults,
     least_bound,
     overflow_faults,
-    rounding_of_one_shows,
     roundings,
     signed_sums,
     slope_of,
@@ -71,6 +71,10 @@ def _stages(at: Points) -> list[Stage]:
             sums={
                 "linear_weight": signed_sums(slope.T, x),
                 "linear_bias": (np.maximum(slope, 0.0).sum(axis=0), np.maximum(-slope, 0.0).sum(axis=0)),
+            },
+            ways={
+                "linear_weight": (np.eye(len(matrix)), np.abs(x)),
+                "linear_bias": (np.eye(len(matrix)), np.ones((len(x), 1))),
             },
             scale=scale,
             void=void,
@@ -127,26 +131,16 @@ HALF = Witness(
 SOFT_HALF = replace(HALF, args={**HALF.args, "target": [[1.0, 0.0]]})
 FEATURE_NAN = Witness(args={"input": [["nan"]], "linear_weight": [[1.0], [0.0]], "target": [-100]})
 
-SMALL_LOSS = Fault(
-    name="confident: log(1 + tail) instead of log1p(tail)",
-    where="loss so small that the rounding of 1 + (sum of the other exponentials) exceeds its bound",
-    region=rounding_of_one_shows(_stages, "value"),
-    outputs=("value",),
-    dtypes=("float64", "float32", "float16"),
-    seen=LOST_DIGITS,
-    upstream=LOG_SOFTMAX,
-    witnesses=(CONFIDENT,),
-)
-CERTAIN_CLASS = Fault(
-    name="confident: gradient exp(log p) - 1",
-    where="1 - p of the certain class so small that the rounding of p, carried by its weights, exceeds the bound",
-    region=rounding_of_one_shows(_stages, "input"),
-    outputs=("input",),
-    dtypes=("float64", "float32", "float16"),
-    seen=LOST_DIGITS,
-    upstream=LOG_SOFTMAX,
-    witnesses=(CONFIDENT, HALF),
-)
+
+def _confident(outputs: tuple[str, ...], witness: Witness, half: Witness) -> tuple[Fault, ...]:
+    def witnesses(output: str) -> tuple[Witness, ...]:
+        bias = {"linear_bias": [0.0, 0.0]} if output == "linear_bias" else {}
+        return tuple(replace(w, args={**w.args, **bias}) for w in (witness, half))
+
+    return confident_faults(_stages, outputs, witnesses)
+
+
+HARD_CONFIDENT = _confident(("value", "input", "linear_weight", "linear_bias"), CONFIDENT, HALF)
 IGNORED = tuple(
     Fault(
         name=f"ignored row reaches the gradient: {output}",
@@ -175,10 +169,12 @@ def _overflow(
     return overflow_faults(stages, outputs, {o: biased if o == "linear_bias" else witness for o in outputs}, dtypes)
 
 
-FAULTS = (*IGNORED, SMALL_LOSS, CERTAIN_CLASS, *_overflow(("value", "input", "linear_weight", "linear_bias"), OVERFLOW))
+FAULTS = (*IGNORED, *HARD_CONFIDENT, *_overflow(("value", "input", "linear_weight", "linear_bias"), OVERFLOW))
 SOFT_FAULTS = (
-    replace(SMALL_LOSS, witnesses=(SOFT_CONFIDENT,)),
-    replace(CERTAIN_CLASS, dtypes=ALL_DTYPES, witnesses=(SOFT_CONFIDENT, SOFT_HALF)),
+    *(
+        replace(fault, dtypes=ALL_DTYPES) if fault.outputs == ("input",) else fault
+        for fault in _confident(("value", "input", "linear_weight", "linear_bias"), SOFT_CONFIDENT, SOFT_HALF)
+    ),
     Fault(
         name="confident: probability gradient log(1 + tail) instead of log1p(tail)",
         where="-log p so small that the rounding of 1 + (sum of the other exponentials) exceeds its bound",
@@ -339,7 +335,7 @@ IN_CHUNKS = (
             ("linear_bias", replace(CONFIDENT, args={**CONFIDENT.args, "linear_bias": [0.0, 0.0]})),
         )
     ),
-    replace(SMALL_LOSS, dtypes=("float64", "float32")),
+    replace(HARD_CONFIDENT[0], dtypes=("float64", "float32")),
     *_overflow(("value", "input", "linear_weight", "linear_bias"), OVERFLOW, _chunk_stages, ("float32", "bfloat16")),
     Fault(
         name="chunks: sums of chunks in float16",

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.bounds import GRADIENT_CONSTANT, VALUE_CONSTANT, accumulator, depth
-from harness.deviations import PARTIAL, Fault, Points, Region, Seen, Witness
+from harness.deviations import LOST_DIGITS, PARTIAL, Fault, Points, Region, Seen, Witness
 from harness.ulp import Array, Precision
 from reference.classification import sum_of_others
 from reference.numerics import product, softmax
@@ -44,6 +44,8 @@ class Stage(NamedTuple):
     """Magnitude by which the gradient in a logit reaches that in a feature; (classes, features)."""
     sums: Mapping[str, tuple[Array, Array]]
     """Shared arguments whose gradients come from here -> the sums of positive and of negative terms of every entry."""
+    ways: Mapping[str, tuple[Array, Array]]
+    """Shared argument -> magnitudes from the gradient in the logits to its first axis, (classes, size), and features."""
     scale: Mapping[str, Array]
     """Output -> largest number that the loss makes of the logits before targets and smoothing shrink it."""
     void: Mask | bool = False
@@ -92,7 +94,14 @@ def rounding_of_one_shows(stages: Stages, output: str) -> Region:
                 push, pull = product(a, s.complement), product(sum_of_others(a), s.probability)
                 # The sum of the shares is taken in the accumulator.
                 summed = np.minimum(pull[row, top], 4.0 * accumulator(at.precision).u * a.sum(axis=1))
-                lost[stage.rows] += (np.minimum(push[row, top], one) + summed)[:, None] * stage.carry[top]
+                amount = (np.minimum(push[row, top], one) + summed)[:, None]
+                if output in stage.ways:
+                    way, features = stage.ways[output]
+                    lost += ((way[top] * amount).T @ features).reshape(lost.shape)
+                    continue
+                if output != "input":
+                    continue
+                lost[stage.rows] += amount * stage.carry[top]
                 if stage.moved is not None:
                     moved += GRADIENT_CONSTANT * at.precision.u * stage.moved()
         return np.asarray(least_bound(output, at) + moved < lost, np.bool_)
@@ -197,6 +206,31 @@ def overflow_faults(
             dtypes=dtypes,
             seen=OVERFLOWED,
             witnesses=(witnesses[output], *((_of_half(witnesses[output]),) if "float16" in dtypes else ())),
+        )
+        for output in outputs
+    )
+
+
+def _on(output: str) -> str:
+    return "" if output == "input" else f": {output}"
+
+
+def confident_faults(
+    stages: Stages, outputs: tuple[str, ...], witnesses: Callable[[str], tuple[Witness, ...]]
+) -> tuple[Fault, ...]:
+    """The value and the gradients of confident rows, where torch takes the difference of a rounded number with 1."""
+    known = {"value": ("log(1 + tail) instead of log1p(tail)", "loss so small")}
+    gradient = ("gradient exp(log p) - 1", "1 - p of the certain class, carried by weights or features, so small")
+    return tuple(
+        Fault(
+            name=f"confident: {known.get(output, gradient)[0]}" + ("" if output == "value" else _on(output)),
+            where=f"{known.get(output, gradient)[1]} that the rounding of 1 + (sum of the other exponentials) exceeds its bound",
+            region=rounding_of_one_shows(stages, output),
+            outputs=(output,),
+            dtypes=("float64", "float32", "float16"),
+            seen=LOST_DIGITS,
+            upstream=LOG_SOFTMAX,
+            witnesses=witnesses(output),
         )
         for output in outputs
     )

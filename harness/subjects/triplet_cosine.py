@@ -246,10 +246,13 @@ FAULTS = (
                     for turned in ("anchor", "positive")
                     for dtype, e in (("float64", -28), ("float32", -13))
                 ),
-                Witness(
-                    args={"anchor": [[2.0, 128.0]], "positive": [[0.0, 0.5]], "negative": [[3.0, 128.0]]},
-                    parameters={"swap": True},
-                    dtype="float16",
+                *(
+                    Witness(
+                        args={"anchor": [anchor], "positive": [[0.0, 0.5]], "negative": [[3.0, 128.0]]},
+                        parameters={"swap": True},
+                        dtype="float16",
+                    )
+                    for anchor in ([2.0, 128.0], [3.0, 96.0])
                 ),
                 Witness(
                     args={"anchor": [[-8.0, 0.5]], "positive": [[-1.0, 0.0]], "negative": [[-1.0, 0.0]]},
