@@ -85,7 +85,8 @@ def _hull(gap: Output, a: Output, b: Output) -> Output:
     """
     tie, size = _tie(gap)[:, None], np.abs(gap.exact)[:, None]
     (a_low, a_high), (b_low, b_high) = _ends(a), _ends(b)
-    jump = np.abs(a.exact - b.exact) + np.fmin(b.reference, b.absolute)
+    jump = np.abs(a.exact - b.exact)
+    jump = np.where(np.isnan(jump), 0.0, jump) + np.fmin(b.reference, b.absolute)
     wrong = _weighed(jump, _doubt((gap.reference + gap.accumulation)[:, None] / size))
     lost = _weighed(jump, np.nan_to_num(np.broadcast_to(gap.underflow, gap.exact.shape)[:, None] / size))
     return replace(
@@ -336,7 +337,8 @@ def _extreme_norm(a: Array, sign: Array, m: Array, rough: Array) -> tuple[Array,
     """
     top = a == m
     count = top.sum(axis=-1)[:, None]
-    exact = np.where(np.isnan(m), np.nan, np.where(top, sign / count, 0.0))
+    # A nan is the largest and has it all: the loss does not depend on the others.
+    exact = np.where(np.isnan(a), np.nan, np.where(top, sign / count, 0.0))
     tied, kink = top & (count > 1), top & (a == 0.0)
     low = np.where(kink, -1.0, np.where(tied, np.minimum(sign, 0.0), exact))
     high = np.where(kink, 1.0, np.where(tied, np.maximum(sign, 0.0), exact))

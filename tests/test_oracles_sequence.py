@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mpmath import mp
+from mpmath import mp, mpf
 
 from reference.mp import sequence as definitions
-from reference.sequence import Indices, ctc_loss, ctc_loss_raw_gradient
+from reference.sequence import Indices, ctc_loss, ctc_loss_of_logits, ctc_loss_raw_gradient
 from reference.truth import Array, Output
 
 U = 2.0**-53
@@ -188,6 +188,26 @@ def test_the_raw_gradient_is_that_in_the_scores() -> None:
     through = gradient - np.exp(data[0]) * gradient.sum(axis=-1, keepdims=True)
     finite = np.isfinite(gradient)
     np.testing.assert_allclose(ctc_loss_raw_gradient(*data).exact[finite], through[finite], rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("scale", [1.0, 20.0])
+def test_ctc_of_logits_is_ctc_of_log_softmax(scale: float) -> None:
+    x, *others = batch(lambda rng, shape: scale * rng.standard_normal(shape), 40, 6, 4, 3, 1, seed=8)
+    got = ctc_loss_of_logits(x, *others, blank=1)
+    with mp.workprec(200):
+        exact = [[[mpf(v) - mp.log(sum(mp.exp(mpf(w)) for w in f)) for v in f] for f in r] for r in x.tolist()]
+        want = [definitions.ctc_loss(r[:t], y[:n].tolist(), blank=1) for r, y, t, n in zip(exact, *others, strict=True)]
+        for row, (value, gradients) in enumerate(want):
+            bound = float(got.value.reference[row] + 4 * got.value.accumulation[row])
+            assert excess(float(got.value.exact[row]), value, bound) <= 4.0
+            if not mp.isfinite(value):
+                continue
+            for t, frame in enumerate(gradients["log_probs"]):
+                for c, slope in enumerate(frame):
+                    place = row, t, c
+                    bound = float(got.gradients["logits"].reference[place])
+                    truth = mp.exp(exact[row][t][c]) + slope
+                    assert excess(float(got.gradients["logits"].exact[place]), truth, bound) <= 4.0
 
 
 def one(x: list[list[float]], target: list[int]) -> Batch:

@@ -32,14 +32,6 @@ def _near_kink(at: Points) -> npt.NDArray[np.bool_]:
     return np.asarray(short | ((at["target"] == -1.0) & (np.abs(cosine(at) - at["margin"]) < NEAR)), np.bool_)
 
 
-def _alike(at: Points) -> Moved:
-    """Parallel: the same vector, four times as long."""
-    x = np.asarray(at["input1"], np.float64)
-    long = np.abs(x).max(axis=-1)
-    applies = (at["target"] == 1.0) & (long > 0.0) & (4.0 * long <= at.precision.largest)
-    return Moved(args={**at.args, "input2": 4.0 * x}, parameters=at.parameters, applies=applies)
-
-
 def _opposite(at: Points) -> Moved:
     """cos - margin is never above 0 for opposite vectors."""
     x = np.asarray(at["input1"], np.float64)
@@ -123,7 +115,6 @@ CONTRACT = Contract(
             gradients={"input1": ("input1", -1.0), "input2": ("input2", -1.0)},
         ),
         permuted(("input1", "input2"), name="the order of entries does not matter"),
-        Vanishing(name="0 for parallel vectors where the label is 1", move=_alike),
         Vanishing(name="0 for opposite vectors where the label is -1", move=_opposite),
         non_negative(),
     ),

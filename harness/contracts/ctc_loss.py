@@ -64,14 +64,6 @@ def _reversed_time(name: str) -> Any:
     return move
 
 
-def _empty_target(at: Points) -> Moved:
-    """The empty target has one alignment, of blanks."""
-    x, blank = at["log_probs"], at.parameters.get("blank", 0)
-    none = np.zeros_like(at["target_lengths"])
-    finite = np.isfinite(x[:, :, blank]).all(axis=1) & (at["input_lengths"] > 0)
-    return Moved(args={**at.args, "target_lengths": none}, parameters=at.parameters, applies=finite)
-
-
 def _one_frame(at: Points) -> Moved:
     """One frame and one label: the loss is nll_loss."""
     x = at["log_probs"]

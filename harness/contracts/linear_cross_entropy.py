@@ -12,7 +12,7 @@ from harness.contract import Contract, Parameter
 from harness.contracts.cross_entropy import NO_PROBABILITY, WEIGHT_RANGE
 from harness.deviations import Points
 from harness.domain import Arg, ClassIndex, Embedding, Matrix, Simplex, Weight
-from harness.laws import Law, Mask, Moved, Sibling, Vanishing, everywhere, non_negative
+from harness.laws import Law, Mask, Moved, Sibling, Vanishing, non_negative
 from harness.special import SPECIAL_VALUES, ErrorInput, Special
 from reference import reductions
 from reference.projection import linear_cross_entropy
@@ -62,12 +62,6 @@ def _with_probabilities(wrong: ErrorInput) -> ErrorInput:
         return wrong.call(torch, lambda x, w, y, **k: loss(x, w, torch.ones(2, 4) / 4, **k))
 
     return replace(wrong, call=call)
-
-
-def _without_features(at: Points) -> Moved:
-    """Features of 0 leave the bias as the logits; without one all classes are equally likely."""
-    args = {**at.args, "input": np.zeros_like(at["input"])}
-    return Moved(args=args, parameters=at.parameters, applies=everywhere(at))
 
 
 def _unrivalled(at: Points) -> Moved:

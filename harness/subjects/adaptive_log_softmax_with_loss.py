@@ -13,7 +13,7 @@ import torch
 from harness.binding import Subject
 from harness.contract import Contract
 from harness.contracts.adaptive_log_softmax_with_loss import CONTRACT, LOG_PROB, PREDICT, tail_of
-from harness.deviations import FINITE, NAN, Fault, Mask, Points, Region, Witness
+from harness.deviations import ALL_DTYPES, FINITE, NAN, Fault, Mask, Points, Region, Witness
 from harness.subjects.projected import (
     Stage,
     Stages,
@@ -255,7 +255,10 @@ FULL = (
     ),
 )
 PREDICTED = (
-    *_ledger(_predicted_stages, ("value",), _without_target(CONFIDENT), _without_target(OVERFLOW)),
+    *(
+        replace(fault, dtypes=ALL_DTYPES) if fault.name.startswith("confident") else fault
+        for fault in _ledger(_predicted_stages, ("value",), _without_target(CONFIDENT), _without_target(OVERFLOW))
+    ),
     Fault(
         name="predict: a frequent class though the log-probability of a rare one is nan, which argmax would take",
         where="logits of a cluster nan, the largest head logit that of a frequent class",

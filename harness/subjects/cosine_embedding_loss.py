@@ -7,7 +7,8 @@ from harness.contracts.cosine_embedding_loss import CONTRACT
 from harness.contracts.cosine_embedding_loss import cosine as cosine_of
 from harness.deviations import LOST_DIGITS, NAN, PARTIAL, Fault, Mask, Points, Region, Seen, Witness
 from harness.subjects.builtin import builtin
-from harness.ulp import Array, Precision, round_to, step
+from harness.subjects.rows import ordinal
+from harness.ulp import Array, Precision, round_to
 from reference.truth import Output
 
 EPSILON = float(np.float32(1e-12))
@@ -57,7 +58,7 @@ def _mixed(points: Points, name: str) -> Array:
         slopes = [np.abs(points[n] * points.truth.gradients[n].exact).sum(axis=-1) for n in INPUTS]
         return np.asarray(share * VALUE_CONSTANT * (sums + u * np.nan_to_num(np.sum(slopes, axis=0))))
     x, y = _vectors(points) if name == INPUTS[0] else _vectors(points)[::-1]
-    steps = [np.divide(step(points.precision, v, 1) - v, v, out=np.zeros_like(v), where=v != 0.0) for v in (x, y)]
+    steps = [np.divide(ordinal(points.precision, v), v, out=np.zeros_like(v), where=v != 0.0) for v in (x, y)]
     norm = np.hypot.reduce(x, axis=-1)[:, None]
     x, y = x / norm, y / np.hypot.reduce(y, axis=-1)[:, None]
     c = (x * y).sum(axis=-1)[:, None, None]
@@ -272,7 +273,7 @@ SUBJECTS = builtin(
             region=_cancels,
             outputs=("value",),
             seen=LOST_DIGITS,
-            witnesses=(_witness("float32", [3.0, 1.0, 0.25], [9.0, 3.0, 0.75], 1.0),),
+            witnesses=(_witness("float32", [3.0, 1.0], [3.0, 1.0 + 2.0**-10], 1.0),),
         ),
     ),
 )

@@ -125,7 +125,7 @@ def _logs_without_digits(at: Points) -> Mask:
 def _log_overflows(at: Points) -> Mask:
     """Frames with a class whose log-probability is below the smallest number, and so -inf."""
     cost, inside = _costs(at)
-    return np.asarray(((cost > at.precision.largest).any(axis=2) & inside)[..., None], np.bool_)
+    return np.asarray((((cost > at.precision.largest) & np.isfinite(cost)).any(axis=2) & inside)[..., None], np.bool_)
 
 
 SOME_NAN = Seen(text="nan where the truth is a number", holds=lambda got, *others: np.isnan(got), exact=False)
@@ -136,7 +136,7 @@ def _nowhere(name: str, witness: Witness) -> Fault:
 
     def region(at: Points) -> Mask:
         x = at[name]
-        inside = np.arange(x.shape[1]) < at["input_lengths"][:, None]
+        inside: Mask = np.arange(x.shape[1]) < at["input_lengths"][:, None]
         broken = np.isnan(np.where(inside[..., None], x, 0.0)).any(axis=(1, 2), keepdims=True)
         impossible = np.isneginf(x) if name == "log_probs" else np.isneginf(x).any(axis=2, keepdims=True)
         # What is nan in the truth is not at fault.

@@ -335,7 +335,7 @@ IN_CHUNKS = (
             ("linear_bias", replace(CONFIDENT, args={**CONFIDENT.args, "linear_bias": [0.0, 0.0]})),
         )
     ),
-    replace(HARD_CONFIDENT[0], dtypes=("float64", "float32")),
+    replace(HARD_CONFIDENT[0], dtypes=("float64", "float32"), witnesses=(CONFIDENT,)),
     *_overflow(("value", "input", "linear_weight", "linear_bias"), OVERFLOW, _chunk_stages, ("float32", "bfloat16")),
     Fault(
         name="chunks: sums of chunks in float16",

@@ -48,6 +48,14 @@ def _coarse(got: Array, truth: Output, points: Points, bound: Array) -> Mask:
     return np.asarray(PARTIAL.holds(got, truth, points, bound) | near, np.bool_)
 
 
+def _nan_sign(points: Points) -> Mask:
+    """torch.sgn of nan is 0, and the slope of both norms is the sign."""
+    p = float(points["p"])
+    nan = np.isnan(np.asarray(points["x1"], np.float64) - points["x2"])
+    return np.asarray(nan & (p == 1.0 or np.isinf(p)), np.bool_)
+
+
+ZERO_FOR_NAN = Seen(text="0 where the truth is nan", holds=lambda got, truth, points, bound: got == 0.0, exact=False)
 COARSE = Seen(
     text="inf, nan, 0 or lost digits; of the gradient also up to 4 times the truth", holds=_coarse, exact=False
 )
@@ -79,6 +87,17 @@ SUBJECTS = builtin(
                 Witness(args={"x1": [[0.0]], "x2": [[0.0]]}, parameters={"p": 3.0}, dtype="float16"),
                 Witness(args={"x1": [[300.0, 400.0]], "x2": [[0.0, 0.0]]}, parameters={"p": 3.0}, dtype="float16"),
                 Witness(args={"x1": [[1e20]], "x2": [[0.0]]}, parameters={"p": -1.0}),
+            ),
+        ),
+        Fault(
+            name="the sign of nan is 0",
+            where="an entry of the difference that is nan, for p = 1 or an infinite p",
+            region=_nan_sign,
+            outputs=("x1", "x2"),
+            seen=ZERO_FOR_NAN,
+            witnesses=(
+                Witness(args={"x1": [["nan", 1.0]], "x2": [[0.0, 0.0]]}, parameters={"p": 1.0}),
+                Witness(args={"x1": [["nan", 1.0]], "x2": [[0.0, 0.0]]}, parameters={"p": np.inf}),
             ),
         ),
     ),

@@ -45,7 +45,7 @@ class Stage(NamedTuple):
     sums: Mapping[str, tuple[Array, Array]]
     """Shared arguments whose gradients come from here -> the sums of positive and of negative terms of every entry."""
     ways: Mapping[str, tuple[Array, Array]]
-    """Shared argument -> magnitudes from the gradient in the logits to its first axis, (classes, size), and features."""
+    """Shared argument -> magnitudes from the gradient in the logits to its first axis, and those of the features."""
     scale: Mapping[str, Array]
     """Output -> largest number that the loss makes of the logits before targets and smoothing shrink it."""
     void: Mask | bool = False
@@ -224,7 +224,7 @@ def confident_faults(
     return tuple(
         Fault(
             name=f"confident: {known.get(output, gradient)[0]}" + ("" if output == "value" else _on(output)),
-            where=f"{known.get(output, gradient)[1]} that the rounding of 1 + (sum of the other exponentials) exceeds its bound",
+            where=f"{known.get(output, gradient)[1]} that the rounding of 1 + (other exponentials) exceeds its bound",
             region=rounding_of_one_shows(stages, output),
             outputs=(output,),
             dtypes=("float64", "float32", "float16"),

@@ -8,13 +8,19 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.deviations import Mask, Points, Region, Seen
-from harness.ulp import Array
+from harness.ulp import Array, Precision, step
 from reference.truth import Output
 
 
 def at_rows(points: Points, rows: npt.NDArray[np.intp]) -> Points:
     """The same points at some rows."""
     return replace(points, args={k: v[rows] for k, v in points.args.items()}, truth=points.truth.rows(rows))
+
+
+def ordinal(precision: Precision, values: Array) -> Array:
+    """The distance to the next number away from 0; of the largest number to the one before."""
+    away = np.abs(step(precision, np.abs(values), 1) - np.abs(values))
+    return np.where(np.isfinite(away), away, np.abs(values) - step(precision, np.abs(values), -1))
 
 
 def among(candidates: Region, region: Region) -> Region:

@@ -8,9 +8,9 @@ import numpy as np
 from harness.bounds import GRADIENT_CONSTANT, VALUE_CONSTANT, accumulator, depth
 from harness.deviations import ALL_DTYPES, NAN, PARTIAL, Fault, Mask, Points, Region, Seen, Witness
 from harness.subjects import cosine_similarity
-from harness.subjects.rows import among, seen_among
+from harness.subjects.rows import among, ordinal, seen_among
 from harness.subjects.triplet_margin_loss import OUTPUTS, PAIRS
-from harness.ulp import Array, round_to, step
+from harness.ulp import Array, round_to
 from reference.embedding import cosine_distance
 from reference.truth import Output
 
@@ -56,7 +56,7 @@ def _tilt(points: Points, name: str) -> Array:
             # A vector shorter than eps is no unit vector: its own entry moves, and no other.
             unit = np.where(length >= pair["eps"], y / divisor, 0.0)
             hessian = np.abs(np.eye(y.shape[-1]) - unit[:, :, None] * unit[:, None, :])
-            moved = (hessian * np.abs(step(points.precision, y, 1) - y)[:, None, :]).sum(axis=-1)
+            moved = (hessian * ordinal(points.precision, y)[:, None, :]).sum(axis=-1)
             tilt = np.where(short < pair["eps"], moved / (divisor * pair["eps"]), 0.0)
             total = np.maximum(total, tilt)
     return total
@@ -208,6 +208,15 @@ def _undecided(name: str) -> Region:
     return among(_close, region)
 
 
+TURNED_64 = ([2.0**-28, 1.0], [0.0, 1.0], [0.0, 1.0])
+TURNED_32 = ([2.0**-13, 1.0], [0.0, 1.0], [0.0, 1.0])
+
+
+def _tied(dtype: str, anchor: list[float], positive: list[float], negative: list[float]) -> Witness:
+    args = {"anchor": [anchor], "positive": [positive], "negative": [negative]}
+    return Witness(args=args, parameters={"swap": True}, dtype=dtype)
+
+
 EITHER = {
     name: seen_among(_close, Seen(text="either gradient, or half of both", holds=_either(name), exact=False))
     for name in OUTPUTS
@@ -222,7 +231,7 @@ FAULTS = (
             dtypes=("float64", "float32", "bfloat16"),
             seen=_without(name),
             witnesses=tuple(
-                Witness(args={"anchor": [[x, 0.0]], "positive": [[x, x]], "negative": [[-x, x]]}, dtype=dtype)
+                Witness(args={"anchor": [[x, 0.0]], "positive": [[-x, x]], "negative": [[x, 0.5 * x]]}, dtype=dtype)
                 for dtype, x in (("float32", 2.0**65), ("float64", 2.0**520))
             ),
         )
@@ -236,35 +245,29 @@ FAULTS = (
             outputs=(name,),
             dtypes=dtypes,
             seen=EITHER[name],
-            witnesses=(
-                *(
-                    Witness(
-                        args={n: [[0.0, 1.0]] for n in OUTPUTS[1:]} | {turned: [[2.0**e, 1.0]]},
-                        parameters={"swap": True},
-                        dtype=dtype,
-                    )
-                    for turned in ("anchor", "positive")
-                    for dtype, e in (("float64", -28), ("float32", -13))
-                ),
-                *(
-                    Witness(
-                        args={"anchor": [anchor], "positive": [[0.0, 0.5]], "negative": [[3.0, 128.0]]},
-                        parameters={"swap": True},
-                        dtype="float16",
-                    )
-                    for anchor in ([2.0, 128.0], [3.0, 96.0])
-                ),
-                Witness(
-                    args={"anchor": [[-8.0, 0.5]], "positive": [[-1.0, 0.0]], "negative": [[-1.0, 0.0]]},
-                    parameters={"swap": True},
-                    dtype="bfloat16",
+            witnesses=tuple(_tied(*shown) for shown in witnesses),
+        )
+        for name, dtypes, witnesses in (
+            ("anchor", ("float64", "float32"), (("float64", *TURNED_64), ("float32", *TURNED_32))),
+            (
+                "positive",
+                ("float64", "float32", "float16"),
+                (
+                    ("float64", *TURNED_64[1::-1], TURNED_64[2]),
+                    ("float32", *TURNED_32[1::-1], TURNED_32[2]),
+                    ("float16", [2.0, 128.0], [0.0, 0.5], [3.0, 128.0]),
                 ),
             ),
-        )
-        for name, dtypes in (
-            ("anchor", ("float64", "float32")),
-            ("positive", ("float64", "float32", "float16")),
-            ("negative", ALL_DTYPES),
+            (
+                "negative",
+                ALL_DTYPES,
+                (
+                    ("float64", *TURNED_64),
+                    ("float32", *TURNED_32),
+                    ("float16", [3.0, 96.0], [0.0, 0.5], [3.0, 128.0]),
+                    ("bfloat16", [-8.0, 0.5], [-1.0, 0.0], [-1.0, 0.0]),
+                ),
+            ),
         )
     ),
     NO_EPS,

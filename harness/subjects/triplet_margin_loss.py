@@ -6,10 +6,11 @@ from dataclasses import replace
 import numpy as np
 
 from harness.contracts.triplet_margin_loss import CONTRACT
-from harness.deviations import PARTIAL, Fault, Mask, Points, Region, Seen, Witness
+from harness.deviations import ALL_DTYPES, PARTIAL, Fault, Mask, Points, Region, Seen, Witness
 from harness.subjects.builtin import builtin
-from harness.subjects.pairwise_distance import powers_leave, sum_leaves
-from harness.ulp import Array, step
+from harness.subjects.pairwise_distance import ZERO_FOR_NAN, powers_leave, sum_leaves
+from harness.subjects.rows import ordinal
+from harness.ulp import Array
 from reference.embedding import pairwise_distance
 from reference.truth import Output
 
@@ -92,7 +93,7 @@ def _turned(points: Points, pair: tuple[str, str], eps: float) -> tuple[Array, A
     vectors = [np.asarray(points[name], np.float64) for name in pair]
     truth = pairwise_distance(vectors[0], vectors[1], eps=eps)
     slope = truth.gradients["x1"].exact
-    steps = sum((np.abs(step(points.precision, v, 1) - v) for v in vectors), np.zeros_like(slope))
+    steps = sum((ordinal(points.precision, v) for v in vectors), np.zeros_like(slope))
     hessian = np.abs(np.eye(slope.shape[-1]) - slope[:, :, None] * slope[:, None, :])
     return truth.value.exact, (hessian * steps[:, None, :]).sum(axis=-1) / truth.value.exact[:, None]
 
@@ -163,6 +164,19 @@ POWERS = Fault(
         Witness(args={"anchor": [[3e199, 4e199]], "positive": [[0.0, 0.0]], "negative": [[0.0, 0.0]]}, dtype="float64"),
     ),
 )
+NAN_LOSS = replace(
+    HALTED,
+    name="a nan loss has gradient 0",
+    where="a loss that is nan, such as the difference of two infinite distances",
+    region=lambda points: np.isnan(points.truth.value.exact),
+    dtypes=ALL_DTYPES,
+    seen=ZERO_FOR_NAN,
+    witnesses=(
+        Witness(
+            args={"anchor": [[1.0, 2.0]], "positive": [[0.0, 0.0]], "negative": [["nan", 1.0]]}, parameters={"p": 1.0}
+        ),
+    ),
+)
 SLOPES = tuple(
     replace(
         POWERS,
@@ -198,4 +212,4 @@ APART = Fault(
     ),
 )
 
-SUBJECTS = builtin(CONTRACT, faults=(OVERFLOW, HALTED, POWERS, *SLOPES, APART))
+SUBJECTS = builtin(CONTRACT, faults=(OVERFLOW, HALTED, NAN_LOSS, POWERS, *SLOPES, APART))

@@ -12,12 +12,13 @@ from torch import Tensor
 from harness.binding import Subject, bind
 from harness.contract import Contract
 from harness.contracts.triplet_margin_with_distance_loss import CONTRACT, COSINE, MAXIMUM, SQUARED
-from harness.deviations import PARTIAL, Fault, Mask, Points, Witness
+from harness.deviations import PARTIAL, Fault, Mask, Points, Seen, Witness
 from harness.subjects.builtin import FUNCTIONAL, builtin
 from harness.subjects.triplet_cosine import FAULTS
 from harness.subjects.triplet_margin_loss import (
     APART,
     HALTED,
+    NAN_LOSS,
     NOT_DOUBLE,
     OUTPUTS,
     OVERFLOW,
@@ -109,7 +110,7 @@ def overflow(
         replace(
             HALTED,
             region=lambda points: halted(*both(points), points),
-            witnesses=halting,
+            witnesses=tuple(w for w in halting if w.dtype in dtypes),
             seen=PARTIAL,
             dtypes=dtypes,
         ),
@@ -163,6 +164,15 @@ STEEP = Fault(
 )
 
 
+ENDLESS = replace(
+    APART,
+    name="an infinite distance has a slope of nan",
+    where="an infinite entry, also where its distance does not count",
+    region=lambda points: np.any([np.isinf(points[name]).any(axis=-1) for name in OUTPUTS[1:]], axis=0),
+    dtypes=("float64", "float32", "bfloat16"),
+    seen=Seen(text="nan", holds=lambda got, truth, points, bound: np.isnan(got), exact=False),
+    witnesses=(Witness(args={"anchor": [[1.0, 2.0]], "positive": [[-1.0, 5.0]], "negative": [["inf", 3.0]]}),),
+)
 HALVES = replace(
     APART,
     name="the backward divides by an infinite norm",
@@ -170,21 +180,32 @@ HALVES = replace(
     dtypes=("float16",),
     witnesses=APART.witnesses[:1],
 )
+NAN_PLAIN = replace(
+    NAN_LOSS,
+    witnesses=(Witness(args={"anchor": [[1.0, 2.0]], "positive": [[0.0, 0.0]], "negative": [["nan", 1.0]]}),),
+)
+NAN_EUCLIDEAN = replace(
+    NAN_LOSS,
+    witnesses=(Witness(args={"anchor": [[1.0, 2.0]], "positive": [[0.0, 1.0]], "negative": [["nan", 1.0]]}),),
+)
 SUBJECTS = (
-    *builtin(CONTRACT, faults=(*overflow(pairwise_distance, LINEAR, ("float32",)), POWERS, *SLOPES, HALVES)),
-    *measured_by(COSINE, cosine, WithCosine, "1.0 - F.cosine_similarity(x, y)", FAULTS),
+    *builtin(
+        CONTRACT,
+        faults=(*overflow(pairwise_distance, LINEAR, ("float32",)), NAN_EUCLIDEAN, ENDLESS, POWERS, *SLOPES, HALVES),
+    ),
+    *measured_by(COSINE, cosine, WithCosine, "1.0 - F.cosine_similarity(x, y)", (*FAULTS, NAN_EUCLIDEAN)),
     *measured_by(
         SQUARED,
         squared,
         WithSquares,
         "(x - y).square().sum(dim=1)",
-        (*overflow(squared_distance, QUADRATIC, NOT_DOUBLE), STEEP),
+        (*overflow(squared_distance, QUADRATIC, NOT_DOUBLE), NAN_PLAIN, STEEP),
     ),
     *measured_by(
         MAXIMUM,
         maximum,
         WithMaximum,
         "torch.max(torch.abs(x - y), dim=1).values",
-        overflow(partial(pairwise_distance, p=np.inf, eps=0.0), LINEAR, ("float32", "float16")),
+        (*overflow(partial(pairwise_distance, p=np.inf, eps=0.0), LINEAR, ("float32", "float16")), NAN_PLAIN),
     ),
 )
