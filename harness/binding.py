@@ -48,6 +48,8 @@ class Subject:
     """dtype, or topic such as ``forward-mode`` -> regular expression of the message it raises."""
     constructed: bool = False
     """Whether the loss is a class whose parameters go to ``__init__``."""
+    unsettled: str = ""
+    """Why the suites do not judge it yet, such as a ledger that is not closed; it is recorded as not run."""
     misshapen: bool = False
     """Whether three rows do not give three values: then nothing else is asked, larger inputs might fill the memory."""
     origin: str = "user"

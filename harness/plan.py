@@ -81,6 +81,7 @@ def plan(
     return trials
 
 
-def not_run(devices: Sequence[str]) -> list[NotRun]:
-    """One record for every device that was asked for and is not here."""
-    return [NotRun(what=f"device {d}", reason=reason) for d in devices if (reason := available(d))]
+def not_run(devices: Sequence[str], subjects: Iterable[Subject] = ()) -> list[NotRun]:
+    """One record for every device that was asked for and is not here, and for every Subject that is left out."""
+    absent = [NotRun(what=f"device {d}", reason=reason) for d in devices if (reason := available(d))]
+    return absent + [NotRun(what=s.name, reason=s.unsettled) for s in subjects if s.unsettled]

@@ -50,6 +50,7 @@ class _Session:
         self.worker = hasattr(config, "workerinput")
         self.by_check: dict[str, list[Any]] | None = None
         self.subjects: tuple[Any, ...] = ()
+        self.left_out: tuple[Any, ...] = ()
         self.path: Path | None = None
         self.done: Counter[str] = Counter()
         self.expected: Counter[str] = Counter()
@@ -101,7 +102,8 @@ class _Session:
         wanted = self.config.getoption("--loss")
         everything = registry.subjects()
         if not wanted:
-            return everything
+            self.left_out = tuple(s for s in everything if s.unsettled)
+            return tuple(s for s in everything if not s.unsettled)
         chosen: list[Any] = []
         for name in wanted:
             if ":" in name:
@@ -127,7 +129,7 @@ class _Session:
         path = Path(given) if given else DEFAULT_RECORDS
         strict = not self.config.getoption("--no-strict")
         first = header(self.effort(), strict=strict, devices=self.devices(), planned=len(planned))
-        records.write(path, [first, *declarations(self.subjects), *not_run(self.devices())])
+        records.write(path, [first, *declarations(self.subjects), *not_run(self.devices(), self.left_out)])
         self.path = path
         self.expected = Counter(planned)
 
@@ -231,7 +233,6 @@ class _Distributed:
     def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
         """The controller collects nothing itself: it knows the ids of the workers."""
         self.config.stash[OPTIONS].collected = ids
-
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:

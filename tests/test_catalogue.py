@@ -168,7 +168,10 @@ def test_every_documented_parameter_is_varied(subject: Subject) -> None:
     assert documented(subject.loss) - NOT_PARAMETERS - varied == set()
 
 
-@pytest.mark.parametrize("contract", registry.contracts().values(), ids=lambda c: c.name)
+SETTLED = {s.contract.name: s.contract for s in FUNCTIONAL if not s.unsettled}
+
+
+@pytest.mark.parametrize("contract", SETTLED.values(), ids=lambda c: c.name)
 def test_every_special_value_of_every_real_argument_has_a_law(contract: Contract) -> None:
     covered = {pair for special in contract.specials for pair in special.covers}
     wanted = {
