@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from harness import effort, registry
 from harness.binding import Subject
 from harness.deviations import Points
-from harness.domain import Interval, Setting
+from harness.domain import Interval, Setting, ignored_index
 from harness.effort import CI, QUICK
 from harness.generate import Plan, all_pairs, choices, expand, sizes, sweep
 from harness.ulp import BFLOAT16, FLOAT16, FLOAT32, PRECISIONS, Precision, every_pattern, round_to
@@ -83,7 +83,9 @@ def test_every_number_is_born_in_the_dtype_and_legal(subject: Subject, p: Precis
 
 
 def _ignored(array: np.ndarray, parameters: dict[str, object]) -> np.ndarray:  # type: ignore[type-arg]
-    return array == parameters.get("ignore_index", np.nan)
+    if "ignore_index" not in parameters:
+        return np.zeros(array.shape, np.bool_)
+    return array == ignored_index(parameters["ignore_index"])  # type: ignore[arg-type]
 
 
 @SUBJECT

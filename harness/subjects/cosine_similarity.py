@@ -84,6 +84,7 @@ SUBJECTS = builtin(
             region=overflowing,
             outputs=("value", "x1", "x2"),
             dtypes=("float64", "float32", "bfloat16"),
+            upstream="https://github.com/pytorch/pytorch/issues/193006",
             seen=PARTIAL,
             witnesses=(
                 Witness(args={"x1": [[3e19, 4e19]], "x2": [[1.0, 2.0]]}),

@@ -70,6 +70,7 @@ SUBJECTS = builtin(
             region=_sum,
             outputs=("value", "x1", "x2"),
             dtypes=("float64", "float32", "bfloat16"),
+            upstream="https://github.com/pytorch/pytorch/issues/193006",
             seen=COARSE,
             witnesses=(
                 Witness(args={"x1": [[3e19, 4e19]], "x2": [[0.0, 0.0]]}),

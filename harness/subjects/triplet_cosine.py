@@ -229,6 +229,7 @@ FAULTS = (
             region=_long(name),
             outputs=(name,),
             dtypes=("float64", "float32", "bfloat16"),
+            upstream="https://github.com/pytorch/pytorch/issues/193006",
             seen=_without(name),
             witnesses=tuple(
                 Witness(args={"anchor": [[x, 0.0]], "positive": [[-x, x]], "negative": [[x, 0.5 * x]]}, dtype=dtype)

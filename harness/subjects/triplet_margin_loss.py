@@ -158,6 +158,7 @@ POWERS = Fault(
     region=sum_of_powers,
     outputs=("value",),
     dtypes=("float64", "float32", "bfloat16"),
+    upstream="https://github.com/pytorch/pytorch/issues/193006",
     seen=PARTIAL,
     witnesses=(
         Witness(args={"anchor": [[3e19, 4e19]], "positive": [[0.0, 0.0]], "negative": [[0.0, 0.0]]}),
