@@ -13,7 +13,5 @@ def test_a_subject_that_is_left_out_is_a_not_run_record() -> None:
     assert record.reason == "its ledger is open"
 
 
-def test_only_the_triplets_with_a_distance_are_left_out() -> None:
-    """The list may shrink: when it does, shorten it here and in the changelog."""
-    left_out = {s.contract.name.split("_loss")[0] for s in registry.subjects() if s.unsettled}
-    assert left_out <= {"triplet_margin_with_distance"}
+def test_nothing_is_left_out_now() -> None:
+    assert [s.name for s in registry.subjects() if s.unsettled] == []

@@ -119,6 +119,18 @@ COSINE = replace(
     scales="B_ref = those of both cosines, norm(x^ - y^)**2 / 2 with unit vectors, and the margin; B_abs = 4 + margin",
     specials=(
         *table("anchor", BESIDE, {"+inf": NO_DIRECTION, "-inf": NO_DIRECTION, "nan": "nan"}, rest=(3.0,)),
+        *table(
+            "positive",
+            {"anchor": [[1.0, 2.0]], "negative": [[-1.0, 5.0]]},
+            {"+inf": NO_DIRECTION, "-inf": NO_DIRECTION, "nan": "nan"},
+            rest=(3.0,),
+        ),
+        *table(
+            "negative",
+            {"anchor": [[1.0, 2.0]], "positive": [[-1.0, 5.0]]},
+            {"+inf": NO_DIRECTION, "-inf": NO_DIRECTION, "nan": "nan"},
+            rest=(3.0,),
+        ),
         Special(condition="three equal vectors cost the margin", args={n: [[3.0, 4.0]] for n in TRIPLET}, want=1.0),
         Special(condition="three zero vectors cost the margin", args={n: [[0.0, 0.0]] for n in TRIPLET}, want=1.0),
         Special(
