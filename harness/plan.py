@@ -34,11 +34,6 @@ class Trial:
         where = "" if self.device == "cpu" else f"@{self.device}"
         return f"{self.subject.name}-{self.precision.name}{where}" + (f": {self.item}" if self.item else "")
 
-    @property
-    def group(self) -> str:
-        """Trials of one group share a survey and so belong in one process."""
-        return f"{self.subject.name}-{self.precision.name}-{self.device}"
-
 
 def _load_checks() -> list[Check]:
     import importlib

@@ -120,7 +120,6 @@ class _Survey:
         self.irregular: dict[str, records.Finding] = {}
         self.cases = 0
         self.swept = 0
-        self.complete = True
 
     def fits(self, batch: Batch) -> bool:
         """Whether three rows give three values.
