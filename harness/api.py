@@ -15,11 +15,15 @@ from harness.binding import BindingError, Subject, bind
 from harness.contract import Contract
 from harness.effort import EFFORTS
 from harness.evaluate import settled
-from harness.plan import Trial, not_run, plan
+from harness.plan import Trial, catalogue, not_run, plan
 from harness.run import declarations, header, run
 from harness.ulp import PRECISIONS
 
 Progress = Callable[[int, int, Trial], None]
+
+
+FAILING = ("fail", "stale", "error")
+"""Verdicts with which a run is not ok."""
 
 
 class UsageError(ValueError):
@@ -44,7 +48,7 @@ class Result:
     @property
     def ok(self) -> bool:
         """No trial failed, went stale or ended in an error."""
-        return not any(t.verdict in ("fail", "stale", "error") for t in self.trials)
+        return not _failed(self.lines)
 
     @property
     def verdict(self) -> str:
@@ -62,7 +66,7 @@ class Result:
         """Raise UnsoundLossError with every failing finding and its reproduction, if there is one."""
         if self.ok:
             return
-        failing = [t for t in self.trials if t.verdict in ("fail", "stale", "error")]
+        failing = [t for t in self.trials if t.verdict in FAILING]
         text = [f"{len(failing)} of {len(self.trials)} trials fail"]
         for t in failing:
             text += [f"- {t.check} [{t.id}]: {t.verdict} {t.reason}".rstrip()]
@@ -77,6 +81,10 @@ class Result:
 
     def _repr_html_(self) -> str:
         return self.to_html()
+
+
+def _failed(lines: Sequence[records.Line]) -> bool:
+    return any(isinstance(line, records.Trial) and line.verdict in FAILING for line in lines)
 
 
 def _indented(text: str) -> str:
@@ -149,6 +157,8 @@ def validate(
     dtype: Sequence[str] | str | None = None,
     device: Sequence[str] | str = "cpu",
     effort: str = "quick",
+    check: Sequence[str] | str | None = None,
+    fail_fast: bool = False,
     progress: Progress | None = None,
     name: str = "",
     expression: str = "",
@@ -158,15 +168,17 @@ def validate(
 
     ``loss`` is a function, a Module class or a ready object; ``like`` a name that ``lossproof list`` shows, a class
     name, or a Contract; without it the Contract of the loss's own name. With a ``baseline`` (``"torch"`` or a callable)
-    both are judged on the same cases and only what is worse fails. ``strict`` counts weaknesses as failures.
+    both are judged on the same cases and only what is worse fails. ``strict`` counts weaknesses as failures;
+    ``check`` leaves out all checks but the named ones; ``fail_fast`` stops after the first trial that is not ok.
     Raises UsageError where the loss cannot be bound or a name is unknown.
     """
     checked([effort], list(EFFORTS), "effort")
     dtypes = checked(dtype, list(PRECISIONS), "dtype")
+    checks = checked(check, [c.name for c in catalogue()], "check")
     devices = (device,) if isinstance(device, str) else tuple(device)
     subject = subject_for(loss, like, name=name, expression=expression, setup=setup)
     other = baseline_for(baseline, subject.contract)
-    trials = plan([subject], dtypes=dtypes, devices=devices)
+    trials = plan([subject], dtypes=dtypes, devices=devices, checks=checks)
     lines: list[records.Line] = [
         header(EFFORTS[effort], strict=strict, devices=devices, planned=len(trials)),
         *declarations([subject]),
@@ -176,7 +188,14 @@ def validate(
         for done, trial in enumerate(trials):
             if progress is not None:
                 progress(done, len(trials), trial)
-            lines += run(trial, EFFORTS[effort], strict=strict, baseline=other)
+            found = run(trial, EFFORTS[effort], strict=strict, baseline=other)
+            lines += found
+            if fail_fast and _failed(found):
+                left = len(trials) - done - 1
+                lines += (
+                    [records.NotRun(what=f"{left} trials", reason="fail_fast: an earlier trial failed")] if left else []
+                )
+                break
     return Result(lines=tuple(lines), strict=strict)
 
 

@@ -76,6 +76,8 @@ class _Progress:
 @click.option("--dtype", multiple=True, metavar="DTYPE", help="only this dtype; repeatable")
 @click.option("--device", multiple=True, metavar="DEVICE", help="judge on this device (default cpu); repeatable")
 @click.option("--effort", default="quick", show_default=True, metavar="NAME", help="quick, ci or thorough")
+@click.option("--check", multiple=True, metavar="CHECK", help="only this check, such as gradient; repeatable")
+@click.option("--fail-fast", is_flag=True, help="stop after the first trial that fails")
 @click.option("--html", metavar="FILE", help="write the stability report")
 @click.option("--records", "records_file", metavar="FILE", help="write the records")
 def validate(
@@ -86,6 +88,8 @@ def validate(
     dtype: tuple[str, ...],
     device: tuple[str, ...],
     effort: str,
+    check: tuple[str, ...],
+    fail_fast: bool,
     html: str | None,
     records_file: str | None,
 ) -> None:
@@ -105,6 +109,8 @@ def validate(
             dtype=dtype or None,
             device=device or "cpu",
             effort=effort,
+            check=check or None,
+            fail_fast=fail_fast,
             progress=progress,
             expression=expression,
             setup=setup,

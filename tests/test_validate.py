@@ -130,6 +130,7 @@ def test_assert_sound_raises_with_the_reproduction() -> None:
         (lambda: validate(losses.naive_bce, "binary_cross_entropy_logits"), "nearest: .*with_logits"),
         (lambda: validate(losses.naive_bce, "mse_loss", dtype="float8"), "dtype: expected one of .* got 'float8'"),
         (lambda: validate(losses.naive_bce, "mse_loss", effort="lots"), "effort: expected one of quick, ci, thorough"),
+        (lambda: validate(losses.naive_bce, "mse_loss", check="grad"), "check: expected one of .* got 'grad'"),
         (lambda: validate(losses.mse_of_three, "mse_loss"), "requires 'temperature'"),
         (lambda: validate(lambda x: x, "mse_loss"), "'target' of mse_loss has no place"),
     ],
@@ -157,3 +158,13 @@ def test_an_absent_device_is_a_not_run_record() -> None:
     else:
         assert [m.what for m in missing] == ["device cuda"]  # type: ignore[union-attr]
         assert {t.device for t in result.trials} == {"cpu"}
+
+
+def test_only_the_named_check_is_run_and_fail_fast_says_what_it_left() -> None:
+    one = checked(losses.naive_bce, "binary_cross_entropy_with_logits", check="gradient", fail_fast=True)
+    assert {t.check for t in one.trials} == {"gradient"}
+    short = checked(losses.naive_bce, "binary_cross_entropy_with_logits", fail_fast=True)
+    assert [t.verdict for t in short.trials].count("fail") == 1
+    assert short.trials[-1].verdict == "fail"
+    (left,) = [line for line in short.lines if type(line).__name__ == "NotRun"]
+    assert re.fullmatch(r"\d+ trials", left.what)  # type: ignore[union-attr]
