@@ -20,6 +20,7 @@ GRADIENT_CONSTANT = 32.0
 JOINT_STEPS = 8
 """Ordinals by which all inputs move together to see the other side of a kink."""
 DEFAULT_ORACLE_ULP = 4.0
+"""Granted to an oracle without a certificate, in ulp of float64 at its running-error scale."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +50,7 @@ def bounds(
     p = precision
     eta = p.smallest_subnormal
     with np.errstate(all="ignore"):
-        own = oracle_ulp * FLOAT64.u * truth.reference
+        own = oracle_ulp * 2 * FLOAT64.u * (truth.reference + truth.accumulation)
         few = constant * (p.u * np.abs(truth.exact) + eta) + own
         reference = np.maximum(
             few,

@@ -14,6 +14,7 @@ from harness.deviations import Deviation, Points
 from harness.domain import Arg
 from harness.laws import Law
 from harness.special import ErrorInput, Special
+from reference.definition import Definition
 from reference.reductions import mean, total
 from reference.truth import Array, Truth
 
@@ -54,6 +55,8 @@ class Contract:
     sources: tuple[str, ...]
     args: tuple[Arg, ...]
     oracle: Oracle
+    definition: Definition | None = None
+    """The same in mpmath, a row at a time: certifies the oracle, and judges float64. None: the oracle alone does."""
     parameters: tuple[Parameter, ...] = ()
     dims: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """Sizes that each named dimension takes."""
@@ -71,8 +74,6 @@ class Contract:
     """Rows so close to a kink that finite differences would cross it; they are left out of gradcheck."""
     arrange: Callable[[dict[str, Any], Mapping[str, Any]], dict[str, Any]] | None = None
     """Mends drawn arguments that are only legal together (args, parameters) -> args; pure."""
-    oracle_ulp: float | None = None
-    """Certified error of the oracle in ulp of float64, on well-conditioned inputs."""
 
     def __post_init__(self) -> None:
         names = [a.name for a in self.args] + [p.name for p in self.parameters]

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
+from harness.bounds import DEFAULT_ORACLE_ULP
+from harness.certificates import certificate, path_of
 from harness.contract import Contract
+
+
+def _certified(contract: Contract) -> str:
+    found = certificate(contract)
+    if found is None:
+        return f"error {DEFAULT_ORACLE_ULP:g} ulp of float64 assumed"
+    inputs = ", ".join(f"{n}={' '.join(t.data)}" for n, t in found.case.tensors.items())
+    what = "value" if found.output == "value" else f"gradient with respect to {found.output}"
+    return (
+        f"error at least {found.ulp:.2g} ulp of float64 ({found.rows:,} rows against mpmath), {what} at {inputs[:200]}"
+    )
 
 
 def explanation(contract: Contract) -> str:
@@ -13,11 +26,7 @@ def explanation(contract: Contract) -> str:
         f"sources     {'; '.join(contract.sources)}",
         f"scales      {contract.scales}",
     ]
-    certified = (
-        f"{contract.oracle_ulp:g} ulp of float64" if contract.oracle_ulp is not None else "4 ulp of float64 assumed"
-    )
-    oracle = getattr(contract.oracle, "func", contract.oracle)
-    lines += [f"oracle      {oracle.__module__}.{oracle.__name__}, error {certified}"]
+    lines += [f"oracle      {path_of(contract.oracle)}, {_certified(contract)}"]
     lines += ["", "arguments"]
     for arg in contract.args:
         shape = "(" + ", ".join((() if arg.shared else ("N",)) + arg.dims) + ")"

@@ -222,6 +222,18 @@ def ctc_loss_raw_gradient(
         )
 
 
+def _among_labels(logits: Array, targets: Indices, target_lengths: Indices, blank: int) -> Array:
+    """Logits less the largest that any alignment can use: occupancies do not change, and keep the differences that
+    log_softmax loses beside a larger logit of another class."""
+    rows, _, classes = logits.shape
+    used = np.zeros((rows, classes), np.bool_)
+    used[:, blank] = True
+    row, place = np.nonzero(np.arange(targets.shape[1]) < target_lengths[:, None])
+    used[row, targets[row, place]] = True
+    top = np.where(used[:, None], logits, -np.inf).max(axis=2, keepdims=True)
+    return logits - np.where(np.isfinite(top), top, 0.0)
+
+
 def ctc_loss_of_logits(
     logits: Array,
     targets: Indices,
@@ -242,13 +254,17 @@ def ctc_loss_of_logits(
         log_probs = 0.0 - (s.gap + s.log_sum[..., None])
         truth = ctc_loss(log_probs, *given, blank=blank, zero_infinity=zero_infinity)
         raw = ctc_loss_raw_gradient(log_probs, *given, blank=blank, zero_infinity=zero_infinity)
+        relative = _among_labels(logits, targets, target_lengths, blank)
+        sharp = ctc_loss(relative, *given, blank=blank)
         inside = np.arange(logits.shape[1]) < input_lengths[:, None]
+        live = (inside & ~(np.isinf(sharp.value.exact) & zero_infinity)[:, None])[..., None]
+        slope = np.where(live, s.probability + sharp.gradients["log_probs"].exact, 0.0)
         error = np.where(inside, s.spread + s.log_sum, 0.0).sum(axis=1)
         error = np.where(np.isfinite(truth.value.exact), np.nan_to_num(error), 0.0)
         growth = np.where(
             inside[..., None], s.probability * (1.0 + np.nan_to_num(s.gap, posinf=0.0) + s.spread[..., None]), 0.0
         )
-        gamma = np.abs(raw.exact - np.where(inside[..., None], s.probability, 0.0))
+        gamma = np.abs(slope - np.where(inside[..., None], s.probability, 0.0))
         value = output(
             truth.value.exact,
             reference=truth.value.reference + error,
@@ -260,7 +276,7 @@ def ctc_loss_of_logits(
         own = np.nan_to_num(raw.reference) + np.nan_to_num(gamma) * error[:, None, None]
         frame = np.where(inside[..., None], s.probability, 0.0) * own.sum(axis=2, keepdims=True)
         gradient = output(
-            raw.exact,
+            slope,
             reference=own + np.nan_to_num(growth) + np.nan_to_num(frame),
             accumulation=raw.accumulation + np.nan_to_num(growth),
             absolute=2.0,

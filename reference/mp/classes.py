@@ -11,17 +11,18 @@ from typing import Any
 
 from mpmath import mp, mpf
 
+from reference.mp.exponential import exp
+
 Row = Sequence[Any]
 Matrix = Sequence[Row]
 Gradients = dict[str, Any]
 
 
-def log_softmax(input: Row) -> tuple[list[Any], list[Any]]:
-    """log of exp(x_c) / sum of exp(x), and the quotient itself."""
-    powers = [mp.exp(x) for x in input]
+def softmax(input: Row) -> list[Any]:
+    """exp(x_c) / sum of exp(x)."""
+    powers = [exp(x) for x in input]
     total = mp.fsum(powers)
-    probability = [power / total for power in powers]
-    return [mp.log(p) for p in probability], probability
+    return [power / total for power in powers]
 
 
 def cross_entropy(
@@ -41,11 +42,12 @@ def cross_entropy(
     y = [mpf(v) for v in target] if not isinstance(target, int) else [mpf(c == target) for c in range(classes)]
     epsilon = mpf(label_smoothing)
     a = [w[c] * ((1 - epsilon) * y[c] + epsilon / classes) for c in range(classes)]
-    logs, p = log_softmax(input)
-    value = -mp.fsum(a[c] * logs[c] for c in range(classes) if a[c] != 0)
+    p = softmax(input)
+    value = -mp.fsum(a[c] * mp.log(p[c]) for c in range(classes) if a[c] != 0)
     gradients: Gradients = {"input": [p[c] * mp.fsum(a) - a[c] for c in range(classes)]}
     if soft:
-        gradients["target"] = [-(1 - epsilon) * w[c] * logs[c] if w[c] != 0 else mpf(0) for c in range(classes)]
+        factors = [(1 - epsilon) * v for v in w]
+        gradients["target"] = [-f * mp.log(q) if f != 0 else mpf(0) for f, q in zip(factors, p, strict=True)]
     return value, gradients
 
 
@@ -100,7 +102,7 @@ def multilabel_soft_margin_loss(input: Row, target: Row, *, weight: Row | None =
     w = [mpf(1)] * classes if weight is None else [mpf(v) for v in weight]
     value, by_input, by_target = mpf(0), [], []
     for i in range(classes):
-        y, e = mpf(target[i]), mp.exp(-mpf(input[i]))
+        y, e = mpf(target[i]), exp(-mpf(input[i]))
         sigma, other = 1 / (1 + e), e / (1 + e)
         value -= w[i] / classes * (y * mp.log(sigma) + (1 - y) * mp.log(other))
         by_input.append(w[i] / classes * ((1 - y) * sigma - y * other))
@@ -112,8 +114,8 @@ def _times(matrix: Matrix, x: Row) -> list[Any]:
     return [mp.fdot(zip(map(mpf, row), map(mpf, x), strict=True)) for row in matrix]
 
 
-def _back(matrix: Matrix, slope: Row) -> list[Any]:
-    return [mp.fsum(mpf(row[k]) * g for row, g in zip(matrix, slope, strict=True)) for k in range(len(matrix[0]))]
+def _back(matrix: Matrix, slope: Row, width: int) -> list[Any]:
+    return [mp.fsum(mpf(row[k]) * g for row, g in zip(matrix, slope, strict=True)) for k in range(width)]
 
 
 def _outer(slope: Row, x: Row) -> list[list[Any]]:
@@ -142,7 +144,11 @@ def linear_cross_entropy(
         label_smoothing=label_smoothing,
     )
     slope = gradients["input"]
-    gradients |= {"input": _back(linear_weight, slope), "linear_weight": _outer(slope, input), "linear_bias": slope}
+    gradients |= {
+        "input": _back(linear_weight, slope, len(input)),
+        "linear_weight": _outer(slope, input),
+        "linear_bias": slope,
+    }
     return value, gradients
 
 
@@ -161,19 +167,32 @@ def adaptive_log_softmax(
         z = [a + mpf(b) for a, b in zip(z, head_bias, strict=True)]
     cluster = sum(target >= c for c in cutoffs) - 1
     index = target if cluster < 0 else cutoffs[0] + cluster
-    _, p = log_softmax(z)
+    p = softmax(z)
     slope = [p[c] - (c == index) for c in range(len(z))]
-    probability, by_input = p[index], _back(head_weight, slope)
+    probability, by_input = p[index], _back(head_weight, slope, len(input))
     gradients: Gradients = {"head_weight": _outer(slope, input), "head_bias": slope}
     for i, (projection, out) in enumerate(tail):
         hidden = _times(projection, input)
-        _, q = log_softmax(_times(out, hidden))
+        q = softmax(_times(out, hidden))
         slope = [mpf(0)] * len(q)
         if i == cluster:
             relative = target - cutoffs[i]
             probability *= q[relative]
             slope = [q[c] - (c == relative) for c in range(len(q))]
-        to_hidden = _back(out, slope)
+        to_hidden = _back(out, slope, len(hidden))
         gradients[f"tail.{i}.0"], gradients[f"tail.{i}.1"] = _outer(to_hidden, input), _outer(slope, hidden)
-        by_input = [a + b for a, b in zip(by_input, _back(projection, to_hidden), strict=True)]
+        by_input = [a + b for a, b in zip(by_input, _back(projection, to_hidden, len(input)), strict=True)]
     return -mp.log(probability), {"input": by_input, **gradients}
+
+
+def adaptive_predicted(
+    input: Row, *, head_weight: Matrix, head_bias: Row | None = None, tail: Sequence[tuple[Matrix, Matrix]]
+) -> tuple[Any, Gradients]:
+    """-log of the largest probability of all classes."""
+    z = _times(head_weight, input)
+    if head_bias is not None:
+        z = [a + mpf(b) for a, b in zip(z, head_bias, strict=True)]
+    p = softmax(z)
+    frequent, clusters = p[: len(p) - len(tail)], p[len(p) - len(tail) :]
+    inside = [max(softmax(_times(out, _times(projection, input)))) for projection, out in tail]
+    return -mp.log(max([*frequent, *(c * q for c, q in zip(clusters, inside, strict=True))])), {}

@@ -12,6 +12,8 @@ from typing import Any
 
 from mpmath import mp
 
+from reference.mp.exponential import exp
+
 Real = Any
 Definition = tuple[Real, dict[str, Any]]
 
@@ -84,7 +86,7 @@ def poisson_nll_loss(
 ) -> Definition:
     x, t = mp.mpf(input), mp.mpf(target)
     if log_input:
-        value, slope, label = mp.exp(x) - t * x, mp.exp(x) - t, -x
+        value, slope, label = exp(x) - t * x, exp(x) - t, -x
     else:
         z = x + mp.mpf(eps)
         value, slope, label = x - term(t, log(z)), 1 - quotient(t, z), -log(z)
@@ -112,11 +114,22 @@ def gaussian_nll_loss_clamped_gradient(
     return value, gradients
 
 
+def gaussian_nll_loss_either_gradient(
+    input: float, target: float, var: float, *, full: bool = False, eps: float = 1e-6
+) -> Definition:
+    """Below eps the gradient in var is that of the formula or none: everything between is admissible."""
+    value, gradients = gaussian_nll_loss(input, target, var, full=full, eps=eps)
+    if var <= eps:
+        through = gradients["var"]
+        gradients["var"] = (min(through, mp.zero), max(through, mp.zero))
+    return value, gradients
+
+
 def binary_cross_entropy_with_logits(
     input: float, target: float, *, weight: float | None = None, pos_weight: float | None = None
 ) -> Definition:
     y, w, p = mp.mpf(target), scale(weight), scale(pos_weight)
-    e = mp.exp(-mp.mpf(input))
+    e = exp(-mp.mpf(input))
     sigmoid, rest = 1 / (1 + e), e / (1 + e)
     value = -w * (p * y * mp.log(sigmoid) + (1 - y) * mp.log(rest))
     slope = w * ((1 - y) * sigmoid - p * y * rest)
@@ -139,7 +152,7 @@ def binary_cross_entropy_clamped(input: float, target: float, *, weight: float |
 
 def soft_margin_loss(input: float, target: float) -> Definition:
     x, y = mp.mpf(input), mp.mpf(target)
-    e = mp.exp(-y * x)
+    e = exp(-y * x)
     rest = e / (1 + e)
     return mp.log(1 + e), {"input": -y * rest, "target": -x * rest}
 
@@ -168,6 +181,6 @@ def margin_ranking_loss(input1: float, input2: float, target: float, *, margin: 
 def kl_div(input: float, target: float, *, log_target: bool = False) -> Definition:
     x, t = mp.mpf(input), mp.mpf(target)
     if log_target:
-        p = mp.exp(t)
+        p = exp(t)
         return p * (t - x), {"input": -p, "target": p * (t - x + 1)}
     return term(t, log(t) - x), {"input": -t, "target": log(t) + 1 - x}

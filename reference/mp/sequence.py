@@ -13,6 +13,8 @@ from typing import Any
 
 from mpmath import mp
 
+from reference.mp.exponential import exp
+
 Real = Any
 Matrix = list[list[Any]]
 Rows = Sequence[Sequence[float]]
@@ -24,7 +26,7 @@ def collapse(path: Sequence[int], blank: int) -> list[int]:
 
 
 def probability(log_probability: float) -> Real:
-    return mp.exp(mp.mpf(log_probability)) if log_probability != float("-inf") else mp.zero
+    return exp(mp.mpf(log_probability)) if log_probability != float("-inf") else mp.zero
 
 
 def loss(total: Real, through: Matrix) -> tuple[Real, dict[str, Matrix]]:
@@ -79,3 +81,40 @@ def ctc_loss(log_probs: Rows, target: Sequence[int], *, blank: int = 0) -> tuple
             if p[t][c]:
                 through[t][c] += alpha[t][s] * beta[t][size - 1 - s] / p[t][c]
     return loss(total, through)
+
+
+def padded(
+    log_probs: Rows,
+    targets: Sequence[int],
+    input_lengths: int,
+    target_lengths: int,
+    *,
+    blank: int = 0,
+    zero_infinity: bool = False,
+) -> tuple[Real, dict[str, Matrix]]:
+    """ctc_loss of what the lengths say; frames beyond have no influence, an infinite loss is 0 where that is asked."""
+    value, gradients = ctc_loss(log_probs[:input_lengths], targets[:target_lengths], blank=blank)
+    through = gradients["log_probs"]
+    if zero_infinity and mp.isinf(value):
+        value, through = mp.zero, [[mp.zero for _ in row] for row in through]
+    rest = [[mp.zero for _ in row] for row in log_probs[input_lengths:]]
+    return value, {"log_probs": through + rest}
+
+
+def padded_logits(
+    logits: Rows,
+    targets: Sequence[int],
+    input_lengths: int,
+    target_lengths: int,
+    *,
+    blank: int = 0,
+    zero_infinity: bool = False,
+) -> tuple[Real, dict[str, Matrix]]:
+    """The same of log_softmax(logits), the gradient taken through it."""
+    frames = [[mp.mpf(x) - mp.log(mp.fsum(exp(y) for y in row)) for x in row] for row in logits]
+    value, gradients = padded(frames, targets, input_lengths, target_lengths, blank=blank, zero_infinity=zero_infinity)
+    slopes = []
+    for frame, slope in zip(frames, gradients["log_probs"], strict=True):
+        total = mp.fsum(slope)
+        slopes.append([g - exp(x) * total for g, x in zip(slope, frame, strict=True)])
+    return value, {"logits": slopes}
