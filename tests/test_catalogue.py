@@ -13,7 +13,9 @@ import torch
 
 from harness import registry
 from harness.binding import Subject
+from harness.checks.broadcast import C, Given, N
 from harness.contract import Contract
+from harness.domain import BROADCASTS
 from harness.generate import choices
 from harness.plan import catalogue, plan
 from harness.special import SPECIAL_VALUES
@@ -192,3 +194,33 @@ def test_ledger_names_are_distinct_within_a_subject() -> None:
     for subject in SUBJECTS:
         names = [d.name for d in (*subject.contract.deviations, *subject.faults)]
         assert len(names) == len(set(names)), subject.name
+
+
+UNDOCUMENTED = {("binary_cross_entropy_with_logits", "pos_weight", "(N, 1)")}
+"""Taken, though the documentation asks for an element a class."""
+
+
+def takes(subject: Subject, given: Given) -> bool:
+    """Whether the loss of an input of shape (N, C) is one number an element with the argument given like this."""
+    tensors = {a.name: torch.full((N, C), 0.5) for a in subject.contract.args if not a.optional}
+    few: Any = 0.5 if given.form == "float" else torch.full(given.shape, 0.5)
+    try:
+        result = subject.call({**tensors, given.name: few}, {}, "none")
+    except (AttributeError, TypeError, ValueError, RuntimeError):
+        return False
+    return bool(result.shape == (N, C))
+
+
+@pytest.mark.parametrize(
+    ("subject", "argument"),
+    [
+        pytest.param(s, a, id=f"{s.name}: {a.name}")
+        for s in FUNCTIONAL
+        for a in s.contract.args
+        if a.scalar and not a.kind.integral and a.name in ("weight", "pos_weight", "var") and s.contract.scalar
+    ],
+)
+def test_every_shape_that_torch_repeats_has_a_law(subject: Subject, argument: Any) -> None:
+    taken = {form for form in BROADCASTS if takes(subject, Given(name=argument.name, form=form))}
+    undocumented = {form for form in BROADCASTS if (subject.contract.name, argument.name, form) in UNDOCUMENTED}
+    assert taken == set(argument.broadcasts) | undocumented

@@ -13,16 +13,18 @@ import numpy.typing as npt
 from harness import findings as text
 from harness.binding import Subject
 from harness.bounds import (
-    DEFAULT_ORACLE_ULP,
     GRADIENT_CONSTANT,
+    VALUE_CONSTANT,
     Bounds,
     accumulator,
     bounds,
+    depth,
     interval_error,
     kind_of,
     severity,
 )
 from harness.cases import Batch
+from harness.certificates import oracle_ulp
 from harness.checks.base import Context, Outcome
 from harness.conditioning import gradient_conditioning, value_conditioning
 from harness.contract import Contract
@@ -163,7 +165,7 @@ def judge_reduced(
     contract, p = subject.contract, batch.precision
     whole = reduced_truth(contract, batch, truth, coefficients)
     terms = max(len(coefficients), terms_of(contract, batch))
-    own = contract.oracle_ulp or DEFAULT_ORACLE_ULP
+    own = oracle_ulp(contract)
     results = []
     for name, array in got.items():
         if name != "value" and not np.isfinite(coefficients).all():
@@ -198,7 +200,8 @@ def _excused(
         if not covered.any():
             continue
         if name == "value":
-            excuse[judged.bad & (excuse == 0)] = number
+            if _adds_up(subject, batch, coefficients, judged.got):
+                excuse[judged.bad & (excuse == 0)] = number
             continue
         if _shared(subject.contract, name):
             c = np.ones(judged.error.shape)
@@ -209,6 +212,24 @@ def _excused(
             shown = _shown(departure, judged.got / c, want, points, limits.absolute / np.abs(c), name)
         excuse[judged.bad & (excuse == 0) & covered & shown] = number
     return replace(judged, excuse=excuse)
+
+
+def _adds_up(subject: Subject, batch: Batch, coefficients: Array, got: Array) -> bool:
+    """Whether a reduced value is the reduction of what the Subject gives row by row; those rows are judged as rows."""
+    if not subject.takes_none:
+        return True
+    p = batch.precision
+    own = observe(subject, replace(batch, reduction="none", layout="rows"), gradients=False).value
+    if own is None or own.shape != coefficients.shape:
+        return False
+    with np.errstate(all="ignore"):
+        parts = np.where((coefficients == 0) & ~np.isnan(own), 0.0, coefficients * own)
+        total, size = float(np.sum(parts)), float(np.sum(np.abs(parts)))
+        rounding = VALUE_CONSTANT * (p.u * abs(total) + accumulator(p).u * depth(len(parts)) * size)
+        near = bool(np.all(distance(got, np.array([total])) <= rounding + VALUE_CONSTANT * p.smallest_subnormal))
+        # The sum of the rows, and any part of it, may leave the range of the accumulator.
+        beyond = not np.isfinite(got).any() and not size * (1 + VALUE_CONSTANT * p.u) <= p.largest
+    return near or beyond
 
 
 def _shown(departure: Departure, got: Array, want: Output, points: Points, absolute: Array, name: str) -> Mask:

@@ -14,6 +14,7 @@ from harness.binding import Subject
 from harness.bounds import VALUE_CONSTANT, bounds
 from harness.cases import Batch
 from harness.checks.base import Context, Outcome
+from harness.checks.broadcast import broadcasts
 from harness.checks.grading import Evidence, Mask, covered_rows, defect, limits_of, reduced_truth, refusal
 from harness.checks.relation import finished, judge_relation, side
 from harness.checks.sampling import calm_batches, counted, ignored_by, ignoring, mixed_batches
@@ -223,4 +224,4 @@ def general(subject: Subject) -> dict[str, Callable[[Context], Outcome]]:
             )
     if subject.takes_none and ignored_by(contract) in subject.parameters:
         found[IGNORED] = _ignored
-    return found
+    return found | broadcasts(subject)

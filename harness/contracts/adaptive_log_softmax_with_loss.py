@@ -11,6 +11,7 @@ from harness.deviations import Points
 from harness.domain import Arg, ClassIndex, Embedding, Matrix
 from harness.laws import Moved, Sibling, non_negative
 from harness.special import SPECIAL_VALUES, ErrorInput, Special
+from reference.mp import classes
 from reference.projection import adaptive_log_softmax, adaptive_predict
 from reference.reductions import mean
 from reference.truth import Array, Truth
@@ -81,6 +82,27 @@ def _oracle(
         upstream=upstream,
     )
     return replace(truth, gradients={_named(name): g for name, g in truth.gradients.items()})
+
+
+def _definition(
+    input: Any,
+    target: int,
+    head_weight: Any,
+    *,
+    cutoffs: Sequence[int] = (2, 3),
+    head_bias: Any = None,
+    **matrices: Any,
+) -> tuple[Any, dict[str, Any]]:
+    value, gradients = classes.adaptive_log_softmax(
+        input, target, cutoffs=cutoffs, head_weight=head_weight, head_bias=head_bias, tail=tail_of(matrices)
+    )
+    return value, {_named(name): g for name, g in gradients.items()}
+
+
+def _definition_of_the_predicted(
+    input: Any, head_weight: Any, *, head_bias: Any = None, **matrices: Any
+) -> tuple[Any, dict[str, Any]]:
+    return classes.adaptive_predicted(input, head_weight=head_weight, head_bias=head_bias, tail=tail_of(matrices))
 
 
 def _of_the_predicted(input: Array, head_weight: Array, *, head_bias: Array | None = None, **given: Any) -> Truth:
@@ -170,6 +192,7 @@ CONTRACT = Contract(
         Parameter(name="div_value", values=(4.0, 2.0)),
     ),
     oracle=_oracle,
+    definition=_definition,
     reductions={"mean": mean},
     layouts=("rows", "strided", "single"),
     scales=(
@@ -271,6 +294,7 @@ PREDICT = replace(
     formula="min over y of adaptive_log_softmax_with_loss(x, y)",
     args=tuple(replace(a, differentiable=False) for a in ARGS if a.name != "target"),
     oracle=_of_the_predicted,
+    definition=_definition_of_the_predicted,
     specials=_specials(None),
     laws=(non_negative(),),
     errors=(),

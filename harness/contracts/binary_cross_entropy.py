@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
 
 from harness.contract import Contract
+from harness.contracts.errors import Tensors, ones, refused, unknown_reduction
 from harness.deviations import Deviation, Mask, Points
 from harness.domain import Arg, Probability, SoftLabel, Weight
 from harness.laws import Law, Moved, Sibling, non_negative
-from harness.special import ErrorInput, Special, table
+from harness.special import Special, table
 from harness.ulp import Array, round_to
 from reference.binary import binary_cross_entropy, binary_cross_entropy_clamped
+from reference.mp import elementwise
 
 NO_PROBABILITY = ("outside", "not a probability")
 OUTSIDE = dict.fromkeys(("+largest", "-largest", "-subnormal", "-normal", "+inf", "-inf", "nan"), NO_PROBABILITY)
@@ -26,15 +29,17 @@ def _logarithms(at: Points) -> tuple[Array, Array]:
 
 
 def _clamped(at: Points) -> Mask:
-    """A term that counts is clamped, and the loss is another number for it."""
+    """A term that counts is clamped, and the output is another number for it; both count in the slope of the label."""
     near_ends = (at["input"] < 1e-43) | (at["input"] > 1.0 - 1e-16)  # the rest is seen without a logarithm
     index = np.flatnonzero(near_ends)
     part = replace(at, args={n: a[index] for n, a in at.args.items()}, truth=at.truth.rows(index))
     y, (log_x, log_rest) = part["target"], _logarithms(part)
-    active = ((log_x < CLAMP) & (y > 0.0)) | ((log_rest < CLAMP) & (y < 1.0))
+    slope = at.output == "target"
+    active = ((log_x < CLAMP) & (slope | (y > 0.0))) | ((log_rest < CLAMP) & (slope | (y < 1.0)))
+    truth = round_to(at.precision, part.truth.outputs()[at.output].exact)
     with np.errstate(all="ignore"):
-        documented = binary_cross_entropy_clamped(**part.args).value.exact
-    near_ends[index] = active & (round_to(at.precision, documented) != round_to(at.precision, part.truth.value.exact))
+        documented = [round_to(at.precision, np.asarray(d)) for d in _documented(part, at.output)]
+    near_ends[index] = active & np.any([d != truth for d in documented], axis=0)
     return np.asarray(near_ends)
 
 
@@ -68,61 +73,31 @@ def _as_two_classes(at: Points) -> Moved:
     return Moved(args=args, parameters={}, applies=np.asarray(applies))
 
 
+def _pair(input: list[float], target: list[float], dtype: str = "float32") -> Tensors:
+    return lambda torch: (torch.tensor(input), torch.tensor(target, dtype=getattr(torch, dtype)))
+
+
+OUT_OF_RANGE = ("RuntimeError", "all elements of input should be between 0 and 1")
 ERRORS = (
-    ErrorInput(
-        name="target of another shape",
-        call=lambda torch, loss: loss(torch.full((3, 2), 0.5), torch.ones(2)),
-        raises=("ValueError",),
-        match="different to the input size",
+    refused("target of another shape", ones((3, 2), 2), "ValueError", "different to the input size"),
+    refused("weight that does not broadcast", ones(3, 3, 2), "RuntimeError", "broadcast"),
+    refused("input above 1", _pair([0.5, 1.25], [1.0, 1.0]), *OUT_OF_RANGE),
+    refused("input below 0", _pair([0.5, -0.25], [1.0, 1.0]), *OUT_OF_RANGE),
+    refused("input nan", _pair([0.5, math.nan], [1.0, 1.0]), *OUT_OF_RANGE),
+    refused(
+        "target above 1",
+        _pair([0.5, 0.25], [1.0, 2.0]),
+        "RuntimeError",
+        "all elements of target should be between 0 and 1",
     ),
-    ErrorInput(
-        name="weight that does not broadcast",
-        call=lambda torch, loss: loss(torch.full((3,), 0.5), torch.ones(3), weight=torch.ones(2)),
-        raises=("RuntimeError",),
-        match="broadcast",
+    refused(
+        "target of another dtype",
+        _pair([0.5], [1.0], "float64"),
+        "RuntimeError",
+        "Found dtype Double but expected Float",
     ),
-    ErrorInput(
-        name="input above 1",
-        call=lambda torch, loss: loss(torch.tensor([0.5, 1.25]), torch.ones(2)),
-        raises=("RuntimeError",),
-        match="all elements of input should be between 0 and 1",
-    ),
-    ErrorInput(
-        name="input below 0",
-        call=lambda torch, loss: loss(torch.tensor([0.5, -0.25]), torch.ones(2)),
-        raises=("RuntimeError",),
-        match="all elements of input should be between 0 and 1",
-    ),
-    ErrorInput(
-        name="input nan",
-        call=lambda torch, loss: loss(torch.tensor([0.5, float("nan")]), torch.ones(2)),
-        raises=("RuntimeError",),
-        match="all elements of input should be between 0 and 1",
-    ),
-    ErrorInput(
-        name="target above 1",
-        call=lambda torch, loss: loss(torch.tensor([0.5, 0.25]), torch.tensor([1.0, 2.0])),
-        raises=("RuntimeError",),
-        match="all elements of target should be between 0 and 1",
-    ),
-    ErrorInput(
-        name="target of another dtype",
-        call=lambda torch, loss: loss(torch.full((3,), 0.5), torch.ones(3, dtype=torch.float64)),
-        raises=("RuntimeError",),
-        match="Found dtype Double but expected Float",
-    ),
-    ErrorInput(
-        name="integer labels",
-        call=lambda torch, loss: loss(torch.full((3,), 0.5), torch.ones(3, dtype=torch.int64)),
-        raises=("RuntimeError",),
-        match="Found dtype Long but expected Float",
-    ),
-    ErrorInput(
-        name="reduction of no known name",
-        call=lambda torch, loss: loss(torch.full((3,), 0.5), torch.ones(3), reduction="average"),
-        raises=("ValueError",),
-        match="not a valid value for reduction",
-    ),
+    refused("integer labels", _pair([0.5], [1], "int64"), "RuntimeError", "Found dtype Long but expected Float"),
+    unknown_reduction(ones(3, 3)),
 )
 
 CONTRACT = Contract(
@@ -134,9 +109,17 @@ CONTRACT = Contract(
     args=(
         Arg(name="input", kind=Probability(edges=(1e-12,))),
         Arg(name="target", kind=SoftLabel(), role="target"),
-        Arg(name="weight", kind=Weight(), role="weight", optional=True, differentiable=False),
+        Arg(
+            name="weight",
+            kind=Weight(),
+            role="weight",
+            optional=True,
+            differentiable=False,
+            broadcasts=("(N, 1)", "(1, C)", "(C,)", "(1,)"),
+        ),
     ),
     oracle=binary_cross_entropy,
+    definition=elementwise.binary_cross_entropy,
     scales="B_ref = sum of both non-negative terms; B_abs = weight + B_ref, of the gradient y / x + (1 - y) / (1 - x)",
     specials=(
         *table("input", {"target": 1.0}, OUTSIDE | {"+0": "+inf", "-0": "+inf"}),
@@ -181,7 +164,7 @@ CONTRACT = Contract(
     deviations=(
         Deviation(
             name="logarithms are clamped at -100",
-            where="log(input) < -100 and target > 0, or log(1 - input) < -100 and target < 1",
+            where="a logarithm that counts is below -100: of input where target > 0, of 1 - input where target < 1",
             region=_clamped,
             outputs=("value", "input", "target"),
             documented=_documented,

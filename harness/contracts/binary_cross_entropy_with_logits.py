@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from harness.contract import Contract
+from harness.contracts.errors import NO_KERNEL, ones, refused, unknown_reduction
 from harness.deviations import Points
 from harness.domain import Arg, Real, SoftLabel, Weight
 from harness.laws import Law, Moved, Sibling, non_negative
 from harness.special import ErrorInput, Special, table
 from harness.ulp import round_to
 from reference.binary import binary_cross_entropy_with_logits
+from reference.mp import elementwise
 
 INFINITE_LOGIT = ("outside", "the loss of an infinite logit depends on the form of the formula")
 NO_PROBABILITY = ("outside", "not a probability")
@@ -39,49 +41,25 @@ def _as_two_classes(at: Points) -> Moved:
     return Moved(args=args, parameters={}, applies=np.asarray(applies))
 
 
+SIZE = ("ValueError", "must be the same as input size")
 ERRORS = (
-    ErrorInput(
-        name="target of another shape",
-        call=lambda torch, loss: loss(torch.ones(3, 2), torch.ones(2)),
-        raises=("ValueError",),
-        match="must be the same as input size",
-    ),
-    ErrorInput(
-        name="target that would broadcast",
-        call=lambda torch, loss: loss(torch.ones(3), torch.ones(3, 1)),
-        raises=("ValueError",),
-        match="must be the same as input size",
-    ),
-    ErrorInput(
-        name="weight that does not broadcast",
-        call=lambda torch, loss: loss(torch.ones(3), torch.ones(3), weight=torch.ones(2)),
-        raises=("RuntimeError",),
-        match="must match the size",
-    ),
+    refused("target of another shape", ones((3, 2), 2), *SIZE),
+    refused("target that would broadcast", ones(3, (3, 1)), *SIZE),
+    refused("weight that does not broadcast", ones(3, 3, 2), "RuntimeError", "must match the size"),
     ErrorInput(
         name="pos_weight that does not broadcast",
         call=lambda torch, loss: loss(torch.ones(3, 2), torch.ones(3, 2), pos_weight=torch.ones(3)),
         raises=("RuntimeError",),
         match="must match the size",
     ),
-    ErrorInput(
-        name="integer labels",
-        call=lambda torch, loss: loss(torch.ones(3), torch.ones(3, dtype=torch.int64)),
-        raises=("RuntimeError",),
-        match="can't be cast to the desired output type Long",
+    refused(
+        "integer labels",
+        lambda torch: (torch.ones(3), torch.ones(3, dtype=torch.int64)),
+        "RuntimeError",
+        "can't be cast to the desired output type Long",
     ),
-    ErrorInput(
-        name="integer logits",
-        call=lambda torch, loss: loss(torch.ones(3, dtype=torch.int64), torch.ones(3, dtype=torch.int64)),
-        raises=("NotImplementedError", "RuntimeError"),
-        match="not implemented for 'Long'",
-    ),
-    ErrorInput(
-        name="reduction of no known name",
-        call=lambda torch, loss: loss(torch.ones(3), torch.ones(3), reduction="average"),
-        raises=("ValueError",),
-        match="not a valid value for reduction",
-    ),
+    refused("integer logits", ones(3, 3, dtype="int64"), *NO_KERNEL),
+    unknown_reduction(ones(3, 3)),
 )
 
 CONTRACT = Contract(
@@ -93,10 +71,25 @@ CONTRACT = Contract(
     args=(
         Arg(name="input", kind=Real()),
         Arg(name="target", kind=SoftLabel(), role="target"),
-        Arg(name="weight", kind=Weight(), role="weight", optional=True, differentiable=False),
-        Arg(name="pos_weight", kind=Weight(), role="weight", optional=True, differentiable=False),
+        Arg(
+            name="weight",
+            kind=Weight(),
+            role="weight",
+            optional=True,
+            differentiable=False,
+            broadcasts=("(N, 1)", "(1, C)", "(C,)", "(1,)"),
+        ),
+        Arg(
+            name="pos_weight",
+            kind=Weight(),
+            role="weight",
+            optional=True,
+            differentiable=False,
+            broadcasts=("(1, C)", "(C,)", "(1,)"),
+        ),
     ),
     oracle=binary_cross_entropy_with_logits,
+    definition=elementwise.binary_cross_entropy_with_logits,
     scales="B_ref = sum of both non-negative terms; B_abs = weight (1 + abs(x)), of the gradient weight",
     specials=(
         *table("input", {"target": 1.0}, {"+inf": INFINITE_LOGIT, "-inf": INFINITE_LOGIT, "nan": "nan"}),

@@ -14,6 +14,7 @@ from harness.domain import Arg, Embedding, Sign
 from harness.laws import Law, Moved, Vanishing, everywhere, exchanged, non_negative, permuted
 from harness.special import SPECIAL_VALUES, ErrorInput, Special, Wanted, table
 from reference.embedding import cosine_embedding_loss, cosine_similarity
+from reference.mp import embedding
 
 NEAR = 1e-3
 NO_DIRECTION = ("outside", "a vector with an infinite entry has no direction")
@@ -67,6 +68,7 @@ CONTRACT = Contract(
     ),
     parameters=(Parameter(name="margin", values=(0.0, 0.5, -0.5)),),
     oracle=cosine_embedding_loss,
+    definition=embedding.cosine_embedding_loss,
     layouts=("rows", "strided", "single"),
     scales="B_ref of 1 - cos = norm(x1^ - x2^)**2 / 2, unit vectors; B_abs = 2 + abs(margin), of the gradient 2 / norm",
     specials=(

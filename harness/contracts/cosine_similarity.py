@@ -13,6 +13,7 @@ from harness.domain import Arg, Embedding
 from harness.laws import Law, Moved, Sibling, everywhere, exchanged, permuted
 from harness.special import ErrorInput, Special, table
 from reference.embedding import cosine_similarity
+from reference.mp import embedding
 
 NEAR = 1e-3
 NO_DIRECTION = ("outside", "a vector with an infinite entry has no direction")
@@ -67,6 +68,7 @@ CONTRACT = Contract(
     args=(Arg(name="x1", kind=Embedding(), dims=("D",)), Arg(name="x2", kind=Embedding(), dims=("D",))),
     parameters=(Parameter(name="dim", values=(1, -1)), Parameter(name="eps", values=(1e-8, 0.5, 1e-12))),
     oracle=cosine_similarity,
+    definition=embedding.cosine_similarity,
     reductions={},
     layouts=("rows", "strided"),
     scales="B_ref = sum abs(x1_i x2_i) / norms; B_abs = 1, of the gradient 2 / norm",

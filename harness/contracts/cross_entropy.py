@@ -9,16 +9,25 @@ from typing import Any
 import numpy as np
 
 from harness.contract import Contract, Parameter
+from harness.contracts.classes import (
+    LIKELIHOOD_MESSAGES,
+    RIGHT,
+    SHORT_WEIGHT,
+    TWICE_THE_WEIGHT,
+    WRONG_TENSORS,
+    class_weights,
+    index_errors,
+    shifted,
+)
+from harness.contracts.errors import ones, refused, unknown_reduction
 from harness.deviations import Points
 from harness.domain import Arg, ClassIndex, Logits, Simplex, Weight
-from harness.laws import Law, Mask, Moved, Sibling, Vanishing, non_negative, permuted
+from harness.laws import Mask, Moved, Sibling, Vanishing, non_negative, permuted
 from harness.special import SPECIAL_VALUES, ErrorInput, Special
-from harness.ulp import round_to
 from reference import reductions
 from reference.classification import cross_entropy
+from reference.mp import classes
 
-SHIFT = 4.0
-WEIGHT_RANGE = "weights are 0 or from 2**-12 to 2**10: beyond, the weight and not the loss leaves the range"
 INFINITE_LOGIT = "the softmax of an infinite logit has no value"
 NO_PROBABILITY = "not a probability"
 
@@ -49,24 +58,10 @@ def unmask_targets(args: dict[str, Any], parameters: Any) -> dict[str, Any]:
     return args | {"input": np.where(np.isneginf(x) & possible, 0.0, x)}
 
 
-def _shifted(at: Points) -> Moved:
-    x = at["input"]
-    moved = round_to(at.precision, x + SHIFT)
-    with np.errstate(invalid="ignore"):
-        exact = ((moved - SHIFT == x) & (moved == x + SHIFT)).all(axis=1)
-    return Moved(args={**at.args, "input": moved}, parameters=at.parameters, applies=exact)
-
-
 def _unrivalled(at: Points) -> Moved:
     x = np.where(one_hot(at) == 1.0, 0.0, -np.inf)
     plain = kept(at) & (at.parameters.get("label_smoothing", 0.0) == 0.0)
     return Moved(args={**at.args, "input": x}, parameters=at.parameters, applies=plain)
-
-
-def _doubled(at: Points) -> Moved:
-    here = np.full(len(at["input"]), "weight" in at.args)
-    weight = 2.0 * np.asarray(at["weight"], np.float64) * np.ones(at["input"].shape[1])
-    return Moved(args={**at.args, "weight": weight}, parameters=at.parameters, applies=here, factor=2.0)
 
 
 def _as_probabilities(at: Points) -> Moved:
@@ -89,18 +84,6 @@ def _logit(value: str) -> Special:
     )
 
 
-def _weight(value: str) -> Special:
-    args = {"input": [[0.5, 2.0, -1.0]], "target": [0], "weight": [value, 1.0, 2.0]}
-    legal = value in ("+0", "-0")
-    return Special(
-        condition=f"weight={value} of the target",
-        args=args,
-        want="0" if legal else "outside",
-        reason="" if legal else WEIGHT_RANGE,
-        covers=(("weight", value),),
-    )
-
-
 def _probability(value: str) -> Special:
     legal = value in ("+0", "-0", "+subnormal", "+normal", "nan")
     return Special(
@@ -112,37 +95,27 @@ def _probability(value: str) -> Special:
     )
 
 
-def _wrong(name: str, raises: str, match: str, call: Callable[[Any, Callable[..., Any]], Any]) -> ErrorInput:
-    return ErrorInput(name=name, call=call, raises=(raises,), match=match)
-
-
 def _soft(wrong: ErrorInput) -> ErrorInput:
     """The same call with probabilities."""
 
     def call(torch: Any, loss: Callable[..., Any]) -> Any:
-        return wrong.call(torch, lambda x, y, **given: loss(x, torch.ones_like(x) / 3, **given))
+        return wrong.call(torch, lambda x, y, *rest, **given: loss(x, torch.ones_like(x) / 3, *rest, **given))
 
     return replace(wrong, call=call)
 
 
-WRONG_CALLS = (
-    _wrong(
-        "weight of another length than the classes",
-        "RuntimeError",
-        "weight tensor should be defined either for all",
-        lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0, 1]), weight=torch.ones(2)),
-    ),
-    _wrong(
-        "label smoothing above 1",
-        "RuntimeError",
-        r"label_smoothing must be between 0.0 and 1.0",
-        lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0, 1]), label_smoothing=1.5),
-    ),
-    _wrong(
-        "reduction that does not exist",
-        "ValueError",
-        "not a valid value for reduction",
-        lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0, 1]), reduction="average"),
+WEIGHT_LENGTH = refused(SHORT_WEIGHT, WRONG_TENSORS[SHORT_WEIGHT], *LIKELIHOOD_MESSAGES[SHORT_WEIGHT])
+SMOOTHED_TOO_MUCH = refused(
+    "label smoothing above 1", RIGHT, "RuntimeError", "label_smoothing must be between 0.0 and 1.0", label_smoothing=1.5
+)
+ERRORS = (
+    *index_errors("logits", LIKELIHOOD_MESSAGES),
+    SMOOTHED_TOO_MUCH,
+    refused(
+        "class index at the number of classes, smoothed",
+        WRONG_TENSORS["class index at the number of classes"],
+        *LIKELIHOOD_MESSAGES["class index at the number of classes"],
+        label_smoothing=0.1,
     ),
 )
 
@@ -163,13 +136,14 @@ CONTRACT = Contract(
         Parameter(name="label_smoothing", values=(0.0, 0.1, 1.0)),
     ),
     oracle=cross_entropy,
+    definition=classes.cross_entropy,
     arrange=unmask_targets,
     reductions={"sum": reductions.total, "mean": reductions.class_weighted_mean},
     layouts=("rows", "spatial", "strided", "single"),
     scales="B_ref = abs(f) + sum p_j abs(x_j - x_t), the log1p form; B_abs = 1 + max abs(x), of gradients 2 weight",
     specials=(
         *(_logit(value) for value in SPECIAL_VALUES),
-        *(_weight(value) for value in SPECIAL_VALUES),
+        *class_weights({"input": [[0.5, 2.0, -1.0]], "target": [0]}, place=0),
         Special(condition="logits=-inf on target", args={"input": [[0.5, "-inf", -1.0]], "target": [1]}, want="+inf"),
         Special(condition="logits=+largest on target", args={"input": [[0.5, "+largest"]], "target": [1]}, want="0"),
         Special(
@@ -214,9 +188,9 @@ CONTRACT = Contract(
         ),
     ),
     laws=(
-        Law(name=f"adding {SHIFT:g} to all logits changes nothing", move=_shifted, gradients={"input": ("input", 1.0)}),
+        shifted("logits"),
         permuted(("input",), index="target", per_class=("weight",)),
-        Law(name="twice the weight, twice the loss", move=_doubled, needs=("weight",)),
+        TWICE_THE_WEIGHT,
         Vanishing(name="0 where every class but the target is masked", move=_unrivalled),
         Sibling(
             name="a class index is a one-hot probability",
@@ -235,57 +209,7 @@ CONTRACT = Contract(
         ),
         non_negative(),
     ),
-    errors=(
-        *WRONG_CALLS,
-        _wrong(
-            "class index at the number of classes",
-            "IndexError",
-            "Target 3 is out of bounds",
-            lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0, 3])),
-        ),
-        _wrong(
-            "class index -1",
-            "IndexError",
-            "Target -1 is out of bounds",
-            lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0, -1])),
-        ),
-        _wrong(
-            "class index at the number of classes, smoothed",
-            "IndexError",
-            "Target 3 is out of bounds",
-            lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0, 3]), label_smoothing=0.1),
-        ),
-        _wrong(
-            "fewer targets than rows",
-            "ValueError",
-            "to match target batch_size",
-            lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0])),
-        ),
-        _wrong(
-            "class indices of dtype int32",
-            "RuntimeError",
-            "expected target dtype to be Long",
-            lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0, 1], dtype=torch.int32)),
-        ),
-        _wrong(
-            "class indices of dtype float32",
-            "RuntimeError",
-            "expected target dtype to be Long",
-            lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0.0, 1.0])),
-        ),
-        _wrong(
-            "logits of dtype int64",
-            "NotImplementedError",
-            "not implemented for 'Long'",
-            lambda torch, loss: loss(torch.zeros(2, 3, dtype=torch.int64), torch.tensor([0, 1])),
-        ),
-        _wrong(
-            "pixels of another shape than the targets",
-            "RuntimeError",
-            "Expected target size",
-            lambda torch, loss: loss(torch.zeros(2, 3, 4), torch.zeros(2, 5, dtype=torch.int64)),
-        ),
-    ),
+    errors=ERRORS,
 )
 
 SOFT = replace(
@@ -310,7 +234,7 @@ SOFT = replace(
             )
             for row in map(_logit, SPECIAL_VALUES)
         ),
-        *(replace(row, args={**row.args, "target": [[1.0, 0.0, 0.0]]}) for row in map(_weight, SPECIAL_VALUES)),
+        *class_weights({"input": [[0.5, 2.0, -1.0]], "target": [[1.0, 0.0, 0.0]]}, place=0),
         *(_probability(value) for value in SPECIAL_VALUES),
         Special(
             condition="logits=-inf of probability 0.5",
@@ -330,34 +254,34 @@ SOFT = replace(
         ),
     ),
     laws=(
-        Law(
-            name=f"adding {SHIFT:g} to all logits changes nothing",
-            move=_shifted,
-            gradients={"input": ("input", 1.0), "target": ("target", 1.0)},
-        ),
+        shifted("logits", "target"),
         permuted(("input", "target"), per_class=("weight",)),
-        Law(name="twice the weight, twice the loss", move=_doubled, needs=("weight",)),
+        TWICE_THE_WEIGHT,
         non_negative(),
     ),
     errors=(
-        *map(_soft, WRONG_CALLS),
-        _wrong(
+        *map(
+            _soft,
+            (e for e in ERRORS if e.name in (SHORT_WEIGHT, SMOOTHED_TOO_MUCH.name, unknown_reduction(RIGHT).name)),
+        ),
+        refused(
             "probabilities of dtype int64",
+            lambda torch: (torch.zeros(2, 3), torch.zeros(2, 3, dtype=torch.int64)),
             "RuntimeError",
             "Expected floating point type for target with class probabilities",
-            lambda torch, loss: loss(torch.zeros(2, 3), torch.zeros(2, 3, dtype=torch.int64)),
         ),
-        _wrong(
+        refused(
             "ignore_index with probabilities",
+            ones((2, 3), (2, 3)),
             "RuntimeError",
             "ignore_index is not supported for floating point target",
-            lambda torch, loss: loss(torch.zeros(2, 3), torch.ones(2, 3) / 3, ignore_index=1),
+            ignore_index=1,
         ),
-        _wrong(
+        refused(
             "probabilities for other classes than the logits",
+            ones((2, 3), (2, 2)),
             "RuntimeError",
             "target tensor expected",
-            lambda torch, loss: loss(torch.zeros(2, 3), torch.ones(2, 2) / 2),
         ),
     ),
 )

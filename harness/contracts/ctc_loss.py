@@ -13,6 +13,7 @@ from harness.domain import Arg, ClassIndex, Length, Logits, Simplex
 from harness.laws import Law, Moved, Sibling, everywhere, non_negative
 from harness.special import SPECIAL_VALUES, ErrorInput, Special
 from reference import reductions
+from reference.mp import sequence
 from reference.sequence import ctc_loss, ctc_loss_of_logits, ctc_loss_raw_gradient
 from reference.truth import Output
 
@@ -118,6 +119,7 @@ CONTRACT = Contract(
         Parameter(name="zero_infinity", values=(False, True)),
     ),
     oracle=ctc_loss,
+    definition=sequence.padded,
     reductions={"sum": reductions.total, "mean": reductions.target_length_mean},
     layouts=("rows", "strided"),
     scales="B_ref = abs(f) + sum of occupancy * abs(log_prob), B_acc that times sqrt(frames); B_abs adds the frames",
@@ -238,6 +240,7 @@ LOGITS = replace(
     ),
     dims={"T": (5, 1, 4), "C": (4, 2, 3), "S": (3, 1, 2)},
     oracle=ctc_loss_of_logits,
+    definition=sequence.padded_logits,
     layouts=("rows", "strided"),
     scales="those of ctc_loss, and per frame the spread of the logits around the largest",
     deviations=(),

@@ -6,12 +6,14 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.contract import Contract, Parameter
+from harness.contracts.errors import of_one_shape, ones, refused
 from harness.deviations import Points
 from harness.domain import Arg, NonNegative, Real
 from harness.laws import Law, Moved, exchanged, non_negative
-from harness.special import SPECIAL_VALUES, ErrorInput, Special, Wanted, table
+from harness.special import SPECIAL_VALUES, Special, Wanted, table
 from harness.ulp import round_to
 from reference.likelihood import gaussian_nll_loss_either_gradient
+from reference.mp import elementwise
 
 NEGATIVE = ("outside", "a variance is not negative")
 VARIANCES: dict[str, Wanted | tuple[str, str]] = {
@@ -48,10 +50,11 @@ CONTRACT = Contract(
     args=(
         Arg(name="input", kind=Real()),
         Arg(name="target", kind=Real()),
-        Arg(name="var", kind=NonNegative()),
+        Arg(name="var", kind=NonNegative(), broadcasts=("float", "(N, 1)", "(N,)", "(1, C)")),
     ),
     parameters=(Parameter(name="full", values=(False, True)), Parameter(name="eps", values=(1e-6, 0.5))),
     oracle=gaussian_nll_loss_either_gradient,
+    definition=elementwise.gaussian_nll_loss_either_gradient,
     scales=(
         "B_ref = (abs(log m) + d**2 / m) / 2; B_abs = 1 + abs(log m) + (abs(x) + abs(y))**2 / m; order d * d / m; "
         "of var up to eps both gradients count, 0 and the documented one that 'ignores' the clamp"
@@ -84,35 +87,11 @@ CONTRACT = Contract(
     ),
     near_kink=_near_clamp,
     errors=(
-        ErrorInput(
-            name="negative variance",
-            call=lambda torch, loss: loss(torch.ones(3), torch.ones(3), -torch.ones(3)),
-            raises=("ValueError",),
-            match="negative",
-        ),
-        ErrorInput(
-            name="negative scalar variance",
-            call=lambda torch, loss: loss(torch.ones(3), torch.ones(3), -1.0),
-            raises=("ValueError",),
-            match="negative",
-        ),
-        ErrorInput(
-            name="variance of another shape",
-            call=lambda torch, loss: loss(torch.ones(3), torch.ones(3), torch.ones(2)),
-            raises=("ValueError",),
-            match="incorrect size",
-        ),
-        ErrorInput(
-            name="shapes that do not broadcast",
-            call=lambda torch, loss: loss(torch.ones(3), torch.ones(2), torch.ones(3)),
-            raises=("RuntimeError",),
-            match="must match the size",
-        ),
-        ErrorInput(
-            name="reduction of no known name",
-            call=lambda torch, loss: loss(torch.ones(3), torch.ones(3), torch.ones(3), reduction="average"),
-            raises=("ValueError",),
-            match="is not valid",
-        ),
+        *of_one_shape(arguments=3, unknown="is not valid"),
+        refused("negative variance", lambda torch: (*ones(3, 3)(torch), -torch.ones(3)), "ValueError", "negative"),
+        refused("negative scalar variance", lambda torch: (*ones(3, 3)(torch), -1.0), "ValueError", "negative"),
+        refused("variance of another shape", ones(3, 3, 2), "ValueError", "incorrect size"),
+        refused("variance of a class", ones((2, 3), (2, 3), 3), "ValueError", "incorrect size"),
+        refused("variance repeated along two axes", ones((2, 3), (2, 3), (1, 1)), "ValueError", "incorrect size"),
     ),
 )

@@ -6,12 +6,14 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.contract import Contract, Parameter
+from harness.contracts.errors import of_one_shape
 from harness.deviations import Points
 from harness.domain import Arg, Real, Sign
 from harness.laws import Moved, Vanishing, non_negative, scaled
-from harness.special import SPECIAL_VALUES, ErrorInput, Special, table
+from harness.special import SPECIAL_VALUES, Special, table
 from harness.ulp import round_to
 from reference.binary import hinge_embedding_loss
+from reference.mp import elementwise
 
 NEAR = 1e-3
 
@@ -38,6 +40,7 @@ CONTRACT = Contract(
     ),
     parameters=(Parameter(name="margin", values=(1.0, 0.3, 0.0, 2.5)),),
     oracle=hinge_embedding_loss,
+    definition=elementwise.hinge_embedding_loss,
     scales="B_ref = abs(f): one subtraction; B_abs = abs(x) + margin where y = -1",
     specials=(
         *table("input", {"target": 1.0}, {"+inf": "+inf", "-inf": "-inf", "nan": "nan"}),
@@ -61,19 +64,6 @@ CONTRACT = Contract(
         non_negative(lambda at: np.asarray(at["target"] == -1.0, np.bool_), "never below 0 where the label is -1"),
         scaled(("input",), 3, 1, where=lambda at: np.asarray(at["target"] == 1.0, np.bool_)),
     ),
-    errors=(
-        ErrorInput(
-            name="shapes that do not broadcast",
-            call=lambda torch, loss: loss(torch.ones(3), torch.ones(2)),
-            raises=("RuntimeError",),
-            match="must match the size",
-        ),
-        ErrorInput(
-            name="reduction of no known name",
-            call=lambda torch, loss: loss(torch.ones(3), torch.ones(3), reduction="average"),
-            raises=("ValueError",),
-            match="not a valid value for reduction",
-        ),
-    ),
+    errors=of_one_shape(),
     near_kink=_near_kink,
 )

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
-
 from harness.contract import Contract, Parameter
+from harness.contracts.differences import DIFFERENCE, INTEGERS, WEIGHT, WEIGHT_SIZES, kink_at
+from harness.contracts.errors import of_one_shape, ones, refused
 from harness.deviations import Points
 from harness.domain import Arg, Real, Weight
 from harness.laws import Moved, Sibling, everywhere, exchanged, non_negative, perfect
-from harness.special import ErrorInput, Special, table
+from harness.special import Special
+from reference.mp import elementwise
 from reference.regression import huber_loss
-
-NEAR = 1e-3
-
-
-def _near_kink(at: Points) -> npt.NDArray[np.bool_]:
-    """The gradient is continuous at abs(d) = delta, its slope is not."""
-    return np.asarray(np.abs(np.abs(at["input"] - at["target"]) - at["delta"]) < NEAR, np.bool_)
 
 
 def _smooth(at: Points) -> Moved:
@@ -43,12 +36,11 @@ CONTRACT = Contract(
     ),
     parameters=(Parameter(name="delta", values=(1.0, 0.1, 1e-6, 1000.0)),),
     oracle=huber_loss,
+    definition=elementwise.huber_loss,
     scales="B_ref = abs(f); B_abs = weight (abs(x) + abs(y)) min(delta, abs(x) + abs(y)); order weight * (0.5 * d * d)",
     specials=(
-        *table("input", {"target": 0.0}, {"+inf": "+inf", "-inf": "+inf", "nan": "nan"}),
-        *table("target", {"input": 0.0}, {"+inf": "+inf", "-inf": "+inf", "nan": "nan"}),
-        *table("weight", {"input": 2.0, "target": 0.5}, {"+inf": "+inf", "-inf": "-inf", "nan": "nan"}),
-        Special(condition="input=target=+inf", args={"input": ["+inf"], "target": ["+inf"]}, want="nan"),
+        *DIFFERENCE,
+        *WEIGHT,
         Special(condition="at delta: d = 1", args={"input": [2.5], "target": [1.5]}, want=0.5),
         Special(
             condition="at delta=2: d = 2", args={"input": [3.5], "target": [1.5]}, parameters={"delta": 2.0}, want=2.0
@@ -73,36 +65,10 @@ CONTRACT = Contract(
         ),
     ),
     errors=(
-        ErrorInput(
-            name="delta of 0",
-            call=lambda torch, loss: loss(torch.ones(3), torch.ones(3), delta=0.0),
-            raises=("RuntimeError", "ValueError"),
-            match="non-positive values for delta",
-        ),
-        ErrorInput(
-            name="shapes that do not broadcast",
-            call=lambda torch, loss: loss(torch.ones(3), torch.ones(2)),
-            raises=("RuntimeError",),
-            match="must match the size",
-        ),
-        ErrorInput(
-            name="weight of another shape",
-            call=lambda torch, loss: loss(torch.ones(3), torch.ones(3), weight=torch.ones(2)),
-            raises=("ValueError",),
-            match="must have the same size",
-        ),
-        ErrorInput(
-            name="integers",
-            call=lambda torch, loss: loss(torch.ones(3, dtype=torch.int64), torch.ones(3, dtype=torch.int64)),
-            raises=("NotImplementedError", "RuntimeError"),
-            match="not implemented for 'Long'",
-        ),
-        ErrorInput(
-            name="reduction of no known name",
-            call=lambda torch, loss: loss(torch.ones(3), torch.ones(3), reduction="average"),
-            raises=("ValueError",),
-            match="not a valid value for reduction",
-        ),
+        *of_one_shape(),
+        *WEIGHT_SIZES,
+        INTEGERS,
+        refused("delta of 0", ones(3, 3), ("RuntimeError", "ValueError"), "non-positive values for delta", delta=0.0),
     ),
-    near_kink=_near_kink,
+    near_kink=kink_at("delta"),
 )

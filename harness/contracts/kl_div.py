@@ -6,36 +6,24 @@ from dataclasses import replace
 from functools import partial
 
 from harness.contract import Contract, Parameter
+from harness.contracts.errors import of_one_shape, refused
 from harness.domain import Arg, LogProbability, SoftLabel
 from harness.laws import perfect
-from harness.special import SPECIAL_VALUES, ErrorInput, Special, table
+from harness.special import SPECIAL_VALUES, Special, table
 from reference import reductions
 from reference.divergence import kl_div
+from reference.mp import elementwise
 
 NO_LOG = ("outside", "not the logarithm of a probability")
 NO_PROBABILITY = ("outside", "not a probability")
 ABOVE = dict.fromkeys((v for v in SPECIAL_VALUES if v[0] == "+" and v != "+0"), NO_LOG)
 NOT_IN_UNIT = dict.fromkeys(("-subnormal", "-normal", "+largest", "-largest", "+inf", "-inf"), NO_PROBABILITY)
 
-ERRORS = (
-    ErrorInput(
-        name="shapes that do not broadcast",
-        call=lambda torch, loss: loss(-torch.ones(3), torch.ones(2)),
-        raises=("RuntimeError",),
-        match="must match the size",
-    ),
-    ErrorInput(
-        name="integers",
-        call=lambda torch, loss: loss(-torch.ones(3), torch.ones(3, dtype=torch.int64)),
-        raises=("RuntimeError",),
-        match="Integral inputs not supported",
-    ),
-    ErrorInput(
-        name="reduction of no known name",
-        call=lambda torch, loss: loss(-torch.ones(3), torch.ones(3), reduction="average"),
-        raises=("ValueError",),
-        match="not a valid value for reduction",
-    ),
+INTEGERS = refused(
+    "integers",
+    lambda torch: (-torch.ones(3), torch.ones(3, dtype=torch.int64)),
+    "RuntimeError",
+    "Integral inputs not supported",
 )
 
 CONTRACT = Contract(
@@ -47,6 +35,7 @@ CONTRACT = Contract(
     args=(Arg(name="input", kind=LogProbability()), Arg(name="target", kind=SoftLabel(), role="target")),
     parameters=(Parameter(name="log_target", values=(False,)),),
     oracle=kl_div,
+    definition=elementwise.kl_div,
     reductions={"sum": reductions.total, "mean": reductions.mean, "batchmean": reductions.batchmean},
     scales="B_ref = abs(t log t) + abs(f), of dt 1 + abs(x) + abs(log t); B_abs = t (1 + abs(x)) + abs(t log t)",
     specials=(
@@ -68,7 +57,7 @@ CONTRACT = Contract(
             reduction="mean",
         ),
     ),
-    errors=ERRORS,
+    errors=(*of_one_shape(), INTEGERS),
 )
 
 LOG_TARGET = replace(

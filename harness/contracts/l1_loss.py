@@ -8,14 +8,15 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.contract import Contract
+from harness.contracts.differences import DIFFERENCE, NEAR, WEIGHT, WEIGHT_SIZES
+from harness.contracts.errors import of_one_shape
 from harness.deviations import Points
 from harness.domain import Arg, Embedding, Real, Weight
 from harness.laws import Moved, Sibling, everywhere, exchanged, non_negative, perfect, scaled
-from harness.special import ErrorInput, Special, table
+from harness.special import Special, table
 from reference import reductions
+from reference.mp import elementwise
 from reference.regression import complex_l1_loss, l1_loss
-
-NEAR = 1e-3
 
 
 def _near_kink(at: Points) -> npt.NDArray[np.bool_]:
@@ -26,27 +27,6 @@ def _unsmoothed(at: Points) -> Moved:
     args = {"input": at["input"], "target": at["target"]}
     return Moved(args=args, parameters={"beta": 0.0}, applies=everywhere(at) & ("weight" not in at.args))
 
-
-ERRORS = (
-    ErrorInput(
-        name="shapes that do not broadcast",
-        call=lambda torch, loss: loss(torch.ones(3), torch.ones(2)),
-        raises=("RuntimeError",),
-        match="must match the size",
-    ),
-    ErrorInput(
-        name="weight of another shape",
-        call=lambda torch, loss: loss(torch.ones(3), torch.ones(3), weight=torch.ones(2)),
-        raises=("ValueError",),
-        match="must have the same size",
-    ),
-    ErrorInput(
-        name="reduction of no known name",
-        call=lambda torch, loss: loss(torch.ones(3), torch.ones(3), reduction="average"),
-        raises=("ValueError",),
-        match="not a valid value for reduction",
-    ),
-)
 
 CONTRACT = Contract(
     name="l1_loss",
@@ -60,16 +40,12 @@ CONTRACT = Contract(
         Arg(name="weight", kind=Weight(), role="weight", optional=True, differentiable=False),
     ),
     oracle=l1_loss,
+    definition=elementwise.l1_loss,
     reductions={"sum": reductions.total, "mean": reductions.weighted_mean},
     scales="B_ref = abs(f): one subtraction, then a product; B_abs = weight (abs(x) + abs(y)), of the gradient weight",
     specials=(
-        *table("input", {"target": 0.0}, {"+inf": "+inf", "-inf": "+inf", "nan": "nan"}),
-        *table("target", {"input": 0.0}, {"+inf": "+inf", "-inf": "+inf", "nan": "nan"}),
-        *table("weight", {"input": 2.0, "target": 0.5}, {"+inf": "+inf", "-inf": "-inf", "nan": "nan"}),
-        *table("input", {"target": "+largest"}, {"+inf": "+inf", "-inf": "+inf", "nan": "nan"}),
-        Special(condition="input=target=+inf", args={"input": ["+inf"], "target": ["+inf"]}, want="nan"),
-        Special(condition="input=+inf, target=-inf", args={"input": ["+inf"], "target": ["-inf"]}, want="+inf"),
-        Special(condition="tie: input=target=1.5", args={"input": [1.5], "target": [1.5]}, want="0"),
+        *DIFFERENCE,
+        *WEIGHT,
         Special(
             condition="mean of abs(1 - 3) and abs(2 + 1)",
             args={"input": [1.0, 2.0], "target": [3.0, -1.0]},
@@ -89,7 +65,7 @@ CONTRACT = Contract(
             real=("input", "target"),
         ),
     ),
-    errors=ERRORS,
+    errors=(*of_one_shape(), *WEIGHT_SIZES),
     near_kink=_near_kink,
 )
 
@@ -124,6 +100,7 @@ COMPLEX = replace(
         Arg(name="weight", kind=Weight(), role="weight", optional=True, differentiable=False),
     ),
     oracle=complex_l1_loss,
+    definition=elementwise.complex_l1_loss,
     specials=(
         *_infinite("input", "target"),
         *_infinite("target", "input"),

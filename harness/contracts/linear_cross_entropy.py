@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 
 from harness.contract import Contract, Parameter
-from harness.contracts.cross_entropy import NO_PROBABILITY, WEIGHT_RANGE
+from harness.contracts.classes import WEIGHT_RANGE
+from harness.contracts.cross_entropy import NO_PROBABILITY
 from harness.deviations import Points
 from harness.domain import Arg, ClassIndex, Embedding, Matrix, Simplex, Weight
 from harness.laws import Law, Mask, Moved, Sibling, Vanishing, non_negative
 from harness.special import SPECIAL_VALUES, ErrorInput, Special
 from reference import reductions
+from reference.mp import classes
 from reference.projection import linear_cross_entropy
 
 LARGEST = 2.0**500
@@ -185,6 +187,7 @@ CONTRACT = Contract(
         Parameter(name="label_smoothing", values=(0.0, 0.1, 1.0)),
     ),
     oracle=linear_cross_entropy,
+    definition=classes.linear_cross_entropy,
     reductions={"sum": reductions.total, "mean": reductions.class_weighted_mean},
     layouts=("rows", "strided", "single"),
     scales=(

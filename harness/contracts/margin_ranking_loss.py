@@ -6,11 +6,13 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.contract import Contract, Parameter
+from harness.contracts.errors import of_one_shape, ones, refused
 from harness.deviations import Points
 from harness.domain import Arg, Real, Sign
 from harness.laws import Law, Moved, everywhere, non_negative, scaled
-from harness.special import SPECIAL_VALUES, ErrorInput, Special, table
+from harness.special import SPECIAL_VALUES, Special, table
 from reference.binary import margin_ranking_loss
+from reference.mp import elementwise
 
 NEAR = 1e-3
 
@@ -43,6 +45,7 @@ CONTRACT = Contract(
     ),
     parameters=(Parameter(name="margin", values=(0.0, 0.3, 1.0, 1000.0)),),
     oracle=margin_ranking_loss,
+    definition=elementwise.margin_ranking_loss,
     scales="B_ref = abs(f): the gap without cancellation; B_abs = margin + abs(x1) + abs(x2)",
     specials=(
         *table("input1", {"input2": 0.0, "target": 1.0}, {"+inf": "0", "-inf": "+inf", "nan": "nan"}),
@@ -85,24 +88,8 @@ CONTRACT = Contract(
         scaled(("input1", "input2"), 3, 1, where=lambda at: everywhere(at) & (at["margin"] == 0.0)),
     ),
     errors=(
-        ErrorInput(
-            name="tensors of different dimensions",
-            call=lambda torch, loss: loss(torch.ones(3), torch.ones(3, 1), torch.ones(3)),
-            raises=("RuntimeError",),
-            match="should have same dimension",
-        ),
-        ErrorInput(
-            name="shapes that do not broadcast",
-            call=lambda torch, loss: loss(torch.ones(3), torch.ones(2), torch.ones(3)),
-            raises=("RuntimeError",),
-            match="must match the size",
-        ),
-        ErrorInput(
-            name="reduction of no known name",
-            call=lambda torch, loss: loss(torch.ones(3), torch.ones(3), torch.ones(3), reduction="average"),
-            raises=("ValueError",),
-            match="not a valid value for reduction",
-        ),
+        *of_one_shape(arguments=3),
+        refused("tensors of different dimensions", ones(3, (3, 1), 3), "RuntimeError", "should have same dimension"),
     ),
     near_kink=_near_kink,
 )

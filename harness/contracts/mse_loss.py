@@ -1,11 +1,14 @@
 """Mean squared error."""
 
 from harness.contract import Contract
+from harness.contracts.differences import DIFFERENCE, INTEGERS, WEIGHT, WEIGHT_SIZES
+from harness.contracts.errors import of_one_shape, ones, refused
 from harness.deviations import Points
 from harness.domain import Arg, Real, Weight
 from harness.laws import Moved, Sibling, everywhere, exchanged, non_negative, perfect, scaled
-from harness.special import ErrorInput, Special, table
+from harness.special import Special
 from reference import reductions
+from reference.mp import elementwise
 from reference.regression import mse_loss
 
 
@@ -16,39 +19,6 @@ def _halved(at: Points) -> Moved:
     applies = everywhere(at) & inside & ("weight" not in at.args)
     return Moved(args=args, parameters={"delta": p.largest}, applies=applies, factor=2.0)
 
-
-ERRORS = (
-    ErrorInput(
-        name="shapes that do not broadcast",
-        call=lambda torch, loss: loss(torch.ones(3), torch.ones(2)),
-        raises=("RuntimeError",),
-        match="must match the size",
-    ),
-    ErrorInput(
-        name="weight of another shape",
-        call=lambda torch, loss: loss(torch.ones(3), torch.ones(3), weight=torch.ones(2)),
-        raises=("ValueError",),
-        match="must have the same size",
-    ),
-    ErrorInput(
-        name="integers",
-        call=lambda torch, loss: loss(torch.ones(3, dtype=torch.int64), torch.ones(3, dtype=torch.int64)),
-        raises=("NotImplementedError", "RuntimeError"),
-        match="not implemented for 'Long'",
-    ),
-    ErrorInput(
-        name="complex numbers",
-        call=lambda torch, loss: loss(torch.ones(3, dtype=torch.complex64), torch.ones(3, dtype=torch.complex64)),
-        raises=("NotImplementedError", "RuntimeError"),
-        match="not implemented for 'ComplexFloat'",
-    ),
-    ErrorInput(
-        name="reduction of no known name",
-        call=lambda torch, loss: loss(torch.ones(3), torch.ones(3), reduction="average"),
-        raises=("ValueError",),
-        match="not a valid value for reduction",
-    ),
-)
 
 CONTRACT = Contract(
     name="mse_loss",
@@ -62,19 +32,12 @@ CONTRACT = Contract(
         Arg(name="weight", kind=Weight(), role="weight", optional=True, differentiable=False),
     ),
     oracle=mse_loss,
+    definition=elementwise.mse_loss,
     reductions={"sum": reductions.total, "mean": reductions.weighted_mean},
     scales="B_ref = abs(f): a subtraction, then products; B_abs = weight (abs(x) + abs(y))**2; order weight * (d * d)",
     specials=(
-        *table("input", {"target": 0.0}, {"+inf": "+inf", "-inf": "+inf", "nan": "nan"}),
-        *table("target", {"input": 0.0}, {"+inf": "+inf", "-inf": "+inf", "nan": "nan"}),
-        *table("weight", {"input": 2.0, "target": 0.5}, {"+inf": "+inf", "-inf": "-inf", "nan": "nan"}),
-        *table("input", {"target": "+largest"}, {"+inf": "+inf", "-inf": "+inf", "nan": "nan"}),
-        Special(condition="input=target=+inf", args={"input": ["+inf"], "target": ["+inf"]}, want="nan"),
-        Special(condition="input=+inf, target=-inf", args={"input": ["+inf"], "target": ["-inf"]}, want="+inf"),
-        Special(condition="tie: input=target=1.5", args={"input": [1.5], "target": [1.5]}, want="0"),
-        Special(
-            condition="weight=0 beside a wrong row", args={"input": [2.0], "target": [0.5], "weight": [0.0]}, want="0"
-        ),
+        *DIFFERENCE,
+        *WEIGHT,
         Special(
             condition="mean of (1 - 3)**2 and (2 + 1)**2",
             args={"input": [1.0, 2.0], "target": [3.0, -1.0]},
@@ -100,5 +63,15 @@ CONTRACT = Contract(
             real=("input", "target"),
         ),
     ),
-    errors=ERRORS,
+    errors=(
+        *of_one_shape(),
+        *WEIGHT_SIZES,
+        INTEGERS,
+        refused(
+            "complex numbers",
+            ones(3, 3, dtype="complex64"),
+            "NotImplementedError",
+            "not implemented for 'ComplexFloat'",
+        ),
+    ),
 )

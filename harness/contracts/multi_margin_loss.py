@@ -6,18 +6,20 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.contract import Contract, Parameter
+from harness.contracts.classes import RIGHT, SHORT_WEIGHT, TWICE_THE_WEIGHT, class_weights, index_errors, shifted
+from harness.contracts.errors import refused
 from harness.deviations import Points
 from harness.domain import Arg, ClassIndex, Logits, Weight
 from harness.laws import Law, Moved, Sibling, Vanishing, everywhere, non_negative, permuted
-from harness.special import SPECIAL_VALUES, ErrorInput, Special
+from harness.special import SPECIAL_VALUES, Special
 from harness.ulp import round_to
+from reference.mp import classes
 from reference.multiclass import multi_margin_loss
 
 Mask = npt.NDArray[np.bool_]
 
-SHIFT = 4.0
 NEAR = 1e-3
-WEIGHT_RANGE = "weights are 0 or from 2**-12 to 2**10: beyond, the weight and not the loss leaves the range"
+NO_MATRIX = ("RuntimeError", "Expected non-empty vector or matrix")
 
 
 def chosen(at: Points) -> Mask:
@@ -33,14 +35,6 @@ def _near_kink(at: Points) -> Mask:
     return np.asarray(near.any(axis=1) & (at["p"] == 1), np.bool_)
 
 
-def shifted(at: Points) -> Moved:
-    """All scores moved by SHIFT, where that is exact."""
-    x = at["input"]
-    moved = round_to(at.precision, x + SHIFT)
-    exact = ((moved - SHIFT == x) & (moved == x + SHIFT)).all(axis=1)
-    return Moved(args={**at.args, "input": moved}, parameters=at.parameters, applies=exact)
-
-
 def _scaled(at: Points) -> Moved:
     """Scores and margin eight times as large, where no number leaves the normal range."""
     x, p = at["input"], at.precision
@@ -48,12 +42,6 @@ def _scaled(at: Points) -> Moved:
     parameters = {**at.parameters, "margin": 8.0 * at["margin"]}
     applies = np.asarray(safe.all(axis=1), np.bool_)
     return Moved(args={**at.args, "input": 8.0 * x}, parameters=parameters, applies=applies, factor=8.0 ** at["p"])
-
-
-def _doubled(at: Points) -> Moved:
-    weight = 2.0 * np.asarray(at["weight"], np.float64) * np.ones(at["input"].shape[1])
-    here = np.full(len(at["input"]), "weight" in at.args)
-    return Moved(args={**at.args, "weight": weight}, parameters=at.parameters, applies=here, factor=2.0)
 
 
 def _won(at: Points) -> Moved:
@@ -89,17 +77,6 @@ def _on_target(value: str, p: int) -> Special:
     )
 
 
-def _weight(value: str) -> Special:
-    legal = value in ("+0", "-0")
-    return Special(
-        condition=f"weight={value} of the target",
-        args={"input": [[0.5, 2.0, -1.0]], "target": [0], "weight": [value, 1.0, 2.0]},
-        want="0" if legal else "outside",
-        reason="" if legal else WEIGHT_RANGE,
-        covers=(("weight", value),),
-    )
-
-
 CONTRACT = Contract(
     name="multi_margin_loss",
     module="MultiMarginLoss",
@@ -117,12 +94,13 @@ CONTRACT = Contract(
         Parameter(name="margin", values=(1.0, 0.3, 0.0)),
     ),
     oracle=multi_margin_loss,
+    definition=classes.multi_margin_loss,
     layouts=("rows", "strided", "single"),
     scales="B_ref = the terms with the rounding of x[i] - x[y] in them; B_abs = weight (margin + max abs(x))**p",
     specials=(
         *(_off_target(value) for value in SPECIAL_VALUES),
         *(_on_target(value, p) for p in (1, 2) for value in SPECIAL_VALUES),
-        *(_weight(value) for value in SPECIAL_VALUES),
+        *class_weights({"input": [[0.5, 2.0, -1.0]], "target": [0]}, place=0),
         Special(
             condition="scores=+inf on target and off it",
             args={"input": [["+inf", "+inf", 0.0]], "target": [0]},
@@ -157,10 +135,10 @@ CONTRACT = Contract(
         ),
     ),
     laws=(
-        Law(name=f"adding {SHIFT:g} to all scores changes nothing", move=shifted, gradients={"input": ("input", 1.0)}),
+        shifted("scores"),
         permuted(("input",), index="target", per_class=("weight",)),
         Law(name="scores and margin 8 times as large, the loss 8**p times", move=_scaled, needs=("margin",)),
-        Law(name="twice the weight, twice the loss", move=_doubled, needs=("weight",)),
+        TWICE_THE_WEIGHT,
         Vanishing(name="0 where the target is ahead by twice the margin", move=_won),
         Sibling(
             name="multilabel_margin_loss of one label",
@@ -170,78 +148,29 @@ CONTRACT = Contract(
         non_negative(),
     ),
     errors=(
-        ErrorInput(
-            name="p of 3",
-            call=lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0, 1]), p=3),
-            raises=("ValueError",),
-            match="only p == 1 and p == 2 supported",
+        *index_errors(
+            "scores",
+            {
+                "class index at the number of classes": (("RuntimeError", "IndexError"), "target out of range"),
+                "class index -1": (("RuntimeError", "IndexError"), "target out of range"),
+                "fewer targets than rows": (
+                    "RuntimeError",
+                    "target tensor should be 1-D with size equal to the number of input samples",
+                ),
+                "class indices of dtype int32": ("RuntimeError", "expected scalar type Long but found Int"),
+                "class indices of dtype float32": ("RuntimeError", "expected scalar type Long but found Float"),
+                SHORT_WEIGHT: ("RuntimeError", "inconsistent weight size"),
+            },
         ),
-        ErrorInput(
-            name="weight of two dimensions",
-            call=lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0, 1]), weight=torch.ones(2, 3)),
-            raises=("ValueError",),
-            match="one-dimensional|1D",
+        refused("p of 3", RIGHT, "ValueError", "only p == 1 and p == 2 supported", p=3),
+        refused(
+            "weight of two dimensions",
+            lambda torch: (*RIGHT(torch), torch.ones(2, 3)),
+            "ValueError",
+            "one-dimensional|1D",
         ),
-        ErrorInput(
-            name="weight of another length than the classes",
-            call=lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0, 1]), weight=torch.ones(2)),
-            raises=("RuntimeError",),
-            match="inconsistent weight size",
-        ),
-        ErrorInput(
-            name="class index at the number of classes",
-            call=lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0, 3])),
-            raises=("RuntimeError", "IndexError"),
-            match="target out of range",
-        ),
-        ErrorInput(
-            name="class index -1",
-            call=lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0, -1])),
-            raises=("RuntimeError", "IndexError"),
-            match="target out of range",
-        ),
-        ErrorInput(
-            name="fewer targets than rows",
-            call=lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0])),
-            raises=("RuntimeError",),
-            match="target tensor should be 1-D with size equal to the number of input samples",
-        ),
-        ErrorInput(
-            name="class indices of dtype int32",
-            call=lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0, 1], dtype=torch.int32)),
-            raises=("RuntimeError",),
-            match="expected scalar type Long but found Int",
-        ),
-        ErrorInput(
-            name="class indices of dtype float32",
-            call=lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0.0, 1.0])),
-            raises=("RuntimeError",),
-            match="expected scalar type Long but found Float",
-        ),
-        ErrorInput(
-            name="scores of dtype int64",
-            call=lambda torch, loss: loss(torch.zeros(2, 3, dtype=torch.int64), torch.tensor([0, 1])),
-            raises=("NotImplementedError", "RuntimeError"),
-            match="not implemented for 'Long'",
-        ),
-        ErrorInput(
-            name="scores of three dimensions",
-            call=lambda torch, loss: loss(torch.zeros(2, 3, 4), torch.tensor([0, 1])),
-            raises=("RuntimeError",),
-            match="Expected non-empty vector or matrix",
-        ),
-        ErrorInput(
-            name="no classes",
-            call=lambda torch, loss: loss(torch.zeros(2, 0), torch.tensor([0, 1])),
-            raises=("RuntimeError",),
-            match="Expected non-empty vector or matrix",
-        ),
-        ErrorInput(
-            name="reduction that does not exist",
-            call=lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0, 1]), reduction="average"),
-            raises=("ValueError",),
-            match="not a valid value for reduction",
-        ),
+        refused("scores of three dimensions", lambda torch: (torch.zeros(2, 3, 4), torch.tensor([0, 1])), *NO_MATRIX),
+        refused("no classes", lambda torch: (torch.zeros(2, 0), torch.tensor([0, 1])), *NO_MATRIX),
     ),
     near_kink=_near_kink,
 )

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from harness.contract import Contract
-from harness.contracts.multi_margin_loss import NEAR, SHIFT, shifted
+from harness.contracts.classes import shifted
+from harness.contracts.errors import NO_KERNEL, Tensors, ones, refused, unknown_reduction
+from harness.contracts.multi_margin_loss import NEAR, NO_MATRIX
 from harness.deviations import Points
 from harness.domain import Arg, Logits, MultiLabelIndex
 from harness.laws import Law, Moved, Sibling, Vanishing, everywhere, non_negative
-from harness.special import SPECIAL_VALUES, ErrorInput, Special
+from harness.special import SPECIAL_VALUES, Special
+from reference.mp import classes
 from reference.multiclass import multilabel_margin_loss
 
 Mask = npt.NDArray[np.bool_]
@@ -93,6 +98,13 @@ def _on_label(value: str) -> Special:
     )
 
 
+def _labelled(target: Any, dtype: str = "int64") -> Tensors:
+    return lambda torch: (torch.zeros(2, 3), torch.tensor(target, dtype=getattr(torch, dtype)))
+
+
+OUT_OF_RANGE = (("RuntimeError", "IndexError"), "out of range")
+OTHER_SIZE = ("RuntimeError", "inconsistent target size")
+
 CONTRACT = Contract(
     name="multilabel_margin_loss",
     module="MultiLabelMarginLoss",
@@ -107,6 +119,7 @@ CONTRACT = Contract(
         Arg(name="target", kind=MultiLabelIndex(classes="K"), dims=("K",), role="target"),
     ),
     oracle=multilabel_margin_loss,
+    definition=classes.multilabel_margin_loss,
     layouts=("rows", "strided", "single"),
     scales="B_ref = the terms with the rounding of x[i] - x[y[j]] in them; B_abs = pairs / K (1 + max abs(x))",
     specials=(
@@ -149,7 +162,7 @@ CONTRACT = Contract(
         ),
     ),
     laws=(
-        Law(name=f"adding {SHIFT:g} to all scores changes nothing", move=shifted, gradients={"input": ("input", 1.0)}),
+        shifted("scores"),
         Law(name="order of classes does not matter", move=_renamed),
         Law(name="order of labels does not matter", move=_reordered, gradients={"input": ("input", 1.0)}),
         Law(name="nothing counts after the first -1", move=_padded, gradients={"input": ("input", 1.0)}),
@@ -163,66 +176,26 @@ CONTRACT = Contract(
         non_negative(),
     ),
     errors=(
-        ErrorInput(
-            name="label at the number of classes",
-            call=lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([[0, 3, -1], [0, 1, -1]])),
-            raises=("RuntimeError", "IndexError"),
-            match="out of range",
+        refused("label at the number of classes", _labelled([[0, 3, -1], [0, 1, -1]]), *OUT_OF_RANGE),
+        refused("label -2", _labelled([[0, -2, -1], [0, 1, -1]]), *OUT_OF_RANGE),
+        refused("fewer targets than classes", _labelled([[0, -1], [0, 1]]), *OTHER_SIZE),
+        refused("targets without a batch dimension", _labelled([0, 1, -1]), *OTHER_SIZE),
+        refused(
+            "targets of dtype int32",
+            _labelled([[0, 1, -1]] * 2, "int32"),
+            "RuntimeError",
+            "expected scalar type Long but found Int",
         ),
-        ErrorInput(
-            name="label -2",
-            call=lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([[0, -2, -1], [0, 1, -1]])),
-            raises=("RuntimeError", "IndexError"),
-            match="out of range",
+        refused(
+            "targets of dtype float32",
+            _labelled([[0, 1, -1]] * 2, "float32"),
+            "RuntimeError",
+            "expected scalar type Long but found Float",
         ),
-        ErrorInput(
-            name="fewer targets than classes",
-            call=lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([[0, -1], [0, 1]])),
-            raises=("RuntimeError",),
-            match="inconsistent target size",
-        ),
-        ErrorInput(
-            name="targets without a batch dimension",
-            call=lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0, 1, -1])),
-            raises=("RuntimeError",),
-            match="inconsistent target size",
-        ),
-        ErrorInput(
-            name="targets of dtype int32",
-            call=lambda torch, loss: loss(torch.zeros(1, 3), torch.tensor([[0, 1, -1]], dtype=torch.int32)),
-            raises=("RuntimeError",),
-            match="expected scalar type Long but found Int",
-        ),
-        ErrorInput(
-            name="targets of dtype float32",
-            call=lambda torch, loss: loss(torch.zeros(1, 3), torch.tensor([[0.0, 1.0, -1.0]])),
-            raises=("RuntimeError",),
-            match="expected scalar type Long but found Float",
-        ),
-        ErrorInput(
-            name="scores of dtype int64",
-            call=lambda torch, loss: loss(torch.zeros(1, 3, dtype=torch.int64), torch.tensor([[0, 1, -1]])),
-            raises=("NotImplementedError", "RuntimeError"),
-            match="not implemented for 'Long'",
-        ),
-        ErrorInput(
-            name="scores of three dimensions",
-            call=lambda torch, loss: loss(torch.zeros(2, 3, 4), torch.zeros(2, 3, 4, dtype=torch.int64)),
-            raises=("RuntimeError",),
-            match="Expected non-empty vector or matrix",
-        ),
-        ErrorInput(
-            name="no classes",
-            call=lambda torch, loss: loss(torch.zeros(2, 0), torch.zeros(2, 0, dtype=torch.int64)),
-            raises=("RuntimeError",),
-            match="Expected non-empty vector or matrix",
-        ),
-        ErrorInput(
-            name="reduction that does not exist",
-            call=lambda torch, loss: loss(torch.zeros(1, 3), torch.tensor([[0, 1, -1]]), reduction="average"),
-            raises=("ValueError",),
-            match="not a valid value for reduction",
-        ),
+        refused("scores of dtype int64", ones((2, 3), (2, 3), dtype="int64"), *NO_KERNEL),
+        refused("scores of three dimensions", ones((2, 3, 4), (2, 3, 4), dtype="int64"), *NO_MATRIX),
+        refused("no classes", ones((2, 0), (2, 0), dtype="int64"), *NO_MATRIX),
+        unknown_reduction(_labelled([[0, 1, -1]] * 2)),
     ),
     near_kink=_near_kink,
 )

@@ -5,26 +5,23 @@ from __future__ import annotations
 import numpy as np
 
 from harness.contract import Contract
+from harness.contracts.classes import TWICE_THE_WEIGHT, class_weights
+from harness.contracts.errors import NO_KERNEL, ones, refused, unknown_reduction
 from harness.deviations import Points
 from harness.domain import Arg, Binary, Logits, Weight
 from harness.laws import Law, Moved, Sibling, everywhere, non_negative, permuted
-from harness.special import SPECIAL_VALUES, ErrorInput, Special
+from harness.special import SPECIAL_VALUES, Special
+from reference.mp import classes
 from reference.multiclass import multilabel_soft_margin_loss
 
-WEIGHT_RANGE = "weights are 0 or from 2**-12 to 2**10: beyond, the weight and not the loss leaves the range"
 INFINITE_LOGIT = "the loss of an infinite logit that its label agrees with depends on the form of the formula"
 NO_LABEL = "a label is 0 or 1"
+OTHER_CLASSES = (("RuntimeError", "ValueError"), "must match the size")
 
 
 def _mirror(at: Points) -> Moved:
     args = {**at.args, "input": -at["input"], "target": 1.0 - at["target"]}
     return Moved(args=args, parameters=at.parameters, applies=everywhere(at))
-
-
-def _doubled(at: Points) -> Moved:
-    weight = 2.0 * np.asarray(at["weight"], np.float64) * np.ones(at["input"].shape[1])
-    here = np.full(len(at["input"]), "weight" in at.args)
-    return Moved(args={**at.args, "weight": weight}, parameters=at.parameters, applies=here, factor=2.0)
 
 
 def _same(at: Points) -> Moved:
@@ -60,17 +57,6 @@ def _label(value: str) -> Special:
     )
 
 
-def _weight(value: str) -> Special:
-    legal = value in ("+0", "-0")
-    return Special(
-        condition=f"weight={value} of a class",
-        args={"input": [[0.5, 2.0, -1.0]], "target": [[1.0, 0.0, 0.0]], "weight": [1.0, value, 2.0]},
-        want="formula" if legal else "outside",
-        reason="" if legal else WEIGHT_RANGE,
-        covers=(("weight", value),),
-    )
-
-
 CONTRACT = Contract(
     name="multilabel_soft_margin_loss",
     module="MultiLabelSoftMarginLoss",
@@ -84,12 +70,15 @@ CONTRACT = Contract(
         Arg(name="weight", kind=Weight(), dims=("C",), role="weight", optional=True, differentiable=False, shared=True),
     ),
     oracle=multilabel_soft_margin_loss,
+    definition=classes.multilabel_soft_margin_loss,
     layouts=("rows", "matrix", "strided", "single"),
     scales="B_ref = sum of both non-negative terms; B_abs = mean of weight (1 + abs(x)), of the gradient weight / C",
     specials=(
         *(_logit(value, label) for label in (0.0, 1.0) for value in SPECIAL_VALUES),
         *(_label(value) for value in SPECIAL_VALUES),
-        *(_weight(value) for value in SPECIAL_VALUES),
+        *class_weights(
+            {"input": [[0.5, 2.0, -1.0]], "target": [[1.0, 0.0, 0.0]]}, place=1, want="formula", of="a class"
+        ),
         Special(condition="no evidence: log 2", args={"input": [[0.0] * 3], "target": [[0.0, 1.0, 0.0]]}, want=0.6931),
         Special(condition="one class, right by 1", args={"input": [[1.0]], "target": [[1.0]]}, want=0.3133),
         Special(
@@ -121,7 +110,7 @@ CONTRACT = Contract(
             gradients={"input": ("input", -1.0), "target": ("target", -1.0)},
         ),
         permuted(("input", "target"), per_class=("weight",)),
-        Law(name="twice the weight, twice the loss", move=_doubled, needs=("weight",)),
+        TWICE_THE_WEIGHT,
         Sibling(
             name="mean over classes of binary_cross_entropy_with_logits",
             move=_same,
@@ -139,29 +128,13 @@ CONTRACT = Contract(
         non_negative(),
     ),
     errors=(
-        ErrorInput(
-            name="labels for other classes than the logits",
-            call=lambda torch, loss: loss(torch.zeros(2, 3), torch.zeros(2, 2)),
-            raises=("RuntimeError", "ValueError"),
-            match="must match the size",
+        refused("labels for other classes than the logits", ones((2, 3), (2, 2)), *OTHER_CLASSES),
+        refused("weight of another length than the classes", ones((2, 3), (2, 3), 2), *OTHER_CLASSES),
+        refused(
+            "logits of dtype int64",
+            lambda torch: (torch.zeros(2, 3, dtype=torch.int64), torch.zeros(2, 3)),
+            *NO_KERNEL,
         ),
-        ErrorInput(
-            name="weight of another length than the classes",
-            call=lambda torch, loss: loss(torch.zeros(2, 3), torch.zeros(2, 3), weight=torch.ones(2)),
-            raises=("RuntimeError", "ValueError"),
-            match="must match the size",
-        ),
-        ErrorInput(
-            name="logits of dtype int64",
-            call=lambda torch, loss: loss(torch.zeros(2, 3, dtype=torch.int64), torch.zeros(2, 3)),
-            raises=("NotImplementedError", "RuntimeError"),
-            match="not implemented for 'Long'",
-        ),
-        ErrorInput(
-            name="reduction that does not exist",
-            call=lambda torch, loss: loss(torch.zeros(2, 3), torch.zeros(2, 3), reduction="average"),
-            raises=("ValueError",),
-            match="average is not valid",
-        ),
+        unknown_reduction(ones((2, 3), (2, 3)), "average is not valid"),
     ),
 )

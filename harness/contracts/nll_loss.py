@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 
 from harness.contract import Contract, Parameter
-from harness.contracts.cross_entropy import WEIGHT_RANGE, kept, one_hot
+from harness.contracts.classes import LIKELIHOOD_MESSAGES, TWICE_THE_WEIGHT, class_weights, index_errors
+from harness.contracts.cross_entropy import kept, one_hot
+from harness.contracts.errors import refused
 from harness.deviations import Points
 from harness.domain import Arg, ClassIndex, LogProbability, Weight
 from harness.laws import Law, Moved, everywhere, non_negative, permuted, scaled
-from harness.special import SPECIAL_VALUES, ErrorInput, Special
+from harness.special import SPECIAL_VALUES, Special
 from reference import reductions
 from reference.classification import nll_loss
-
-Call = Callable[[Any, Callable[..., Any]], Any]
+from reference.mp import classes
 
 
 def _others_gone(at: Points) -> Moved:
     x = np.where((one_hot(at) == 1.0) & kept(at)[:, None], at["input"], 0.0)
     return Moved(args={**at.args, "input": x}, parameters=at.parameters, applies=everywhere(at))
-
-
-def _doubled(at: Points) -> Moved:
-    here = np.full(len(at["input"]), "weight" in at.args)
-    weight = 2.0 * np.asarray(at["weight"], np.float64) * np.ones(at["input"].shape[1])
-    return Moved(args={**at.args, "weight": weight}, parameters=at.parameters, applies=here, factor=2.0)
 
 
 def _on_target(value: str) -> Special:
@@ -39,21 +31,6 @@ def _on_target(value: str) -> Special:
 def _off_target(value: str) -> Special:
     args = {"input": [[-0.5, value, -1.0]], "target": [0]}
     return Special(condition=f"log-probability={value} of another class", args=args, want=0.5)
-
-
-def _weight(value: str) -> Special:
-    legal = value in ("+0", "-0")
-    return Special(
-        condition=f"weight={value} of the target",
-        args={"input": [[-0.5, -2.0, -1.0]], "target": [1], "weight": [1.0, value, 2.0]},
-        want="0" if legal else "outside",
-        reason="" if legal else WEIGHT_RANGE,
-        covers=(("weight", value),),
-    )
-
-
-def _wrong(name: str, raises: str, match: str, call: Call) -> ErrorInput:
-    return ErrorInput(name=name, call=call, raises=(raises,), match=match)
 
 
 CONTRACT = Contract(
@@ -70,13 +47,14 @@ CONTRACT = Contract(
     ),
     parameters=(Parameter(name="ignore_index", values=(-100, 0)),),
     oracle=nll_loss,
+    definition=classes.nll_loss,
     reductions={"sum": reductions.total, "mean": reductions.class_weighted_mean},
     layouts=("rows", "spatial", "strided", "single"),
     scales="B_ref = abs(f): one product; B_abs = weight * abs(x), of the gradient the weight",
     specials=(
         *(_on_target(value) for value in SPECIAL_VALUES),
         *(_off_target(value) for value in SPECIAL_VALUES),
-        *(_weight(value) for value in SPECIAL_VALUES),
+        *class_weights({"input": [[-0.5, -2.0, -1.0]], "target": [1]}, place=1),
         Special(condition="ignored target", args={"input": [[-1.0, -2.0]], "target": [-100]}, want="0"),
         Special(
             condition="ignored target, log-probabilities=nan",
@@ -119,69 +97,16 @@ CONTRACT = Contract(
         Law(name="only the target's score counts", move=_others_gone, gradients={"input": ("input", 1.0)}),
         permuted(("input",), index="target", per_class=("weight",)),
         scaled(("input",), 3.0, 1.0),
-        Law(name="twice the weight, twice the loss", move=_doubled, needs=("weight",)),
+        TWICE_THE_WEIGHT,
         non_negative(),
     ),
     errors=(
-        _wrong(
-            "class index at the number of classes",
-            "IndexError",
-            "Target 3 is out of bounds",
-            lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0, 3])),
-        ),
-        _wrong(
-            "class index -1",
-            "IndexError",
-            "Target -1 is out of bounds",
-            lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0, -1])),
-        ),
-        _wrong(
-            "fewer targets than rows",
-            "ValueError",
-            "to match target batch_size",
-            lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0])),
-        ),
-        _wrong(
-            "class indices of dtype int32",
-            "RuntimeError",
-            "expected target dtype to be Long",
-            lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0, 1], dtype=torch.int32)),
-        ),
-        _wrong(
-            "class indices of dtype float32",
-            "RuntimeError",
-            "expected target dtype to be Long",
-            lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0.0, 1.0])),
-        ),
-        _wrong(
-            "log-probabilities of dtype int64",
-            "NotImplementedError",
-            "not implemented for 'Long'",
-            lambda torch, loss: loss(torch.zeros(2, 3, dtype=torch.int64), torch.tensor([0, 1])),
-        ),
-        _wrong(
+        *index_errors("log-probabilities", LIKELIHOOD_MESSAGES),
+        refused(
             "log-probabilities of no dimension",
+            lambda torch: (torch.tensor(-1.0), torch.tensor(0)),
             "ValueError",
             "Expected 1 or more dimensions",
-            lambda torch, loss: loss(torch.tensor(-1.0), torch.tensor(0)),
-        ),
-        _wrong(
-            "pixels of another shape than the targets",
-            "RuntimeError",
-            "Expected target size",
-            lambda torch, loss: loss(torch.zeros(2, 3, 4), torch.zeros(2, 5, dtype=torch.int64)),
-        ),
-        _wrong(
-            "weight of another length than the classes",
-            "RuntimeError",
-            "weight tensor should be defined either for all",
-            lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0, 1]), weight=torch.ones(2)),
-        ),
-        _wrong(
-            "reduction that does not exist",
-            "ValueError",
-            "not a valid value for reduction",
-            lambda torch, loss: loss(torch.zeros(2, 3), torch.tensor([0, 1]), reduction="average"),
         ),
     ),
 )

@@ -14,6 +14,7 @@ from harness.domain import Arg, Embedding
 from harness.laws import Law, Moved, Sibling, everywhere, non_negative, permuted, scaled
 from harness.special import ErrorInput, Special, Wanted, table
 from reference.embedding import pairwise_distance
+from reference.mp import embedding
 
 NEAR = 1e-3
 INF = float("inf")
@@ -66,6 +67,7 @@ CONTRACT = Contract(
         Parameter(name="keepdim", values=(False,)),
     ),
     oracle=pairwise_distance,
+    definition=embedding.pairwise_distance,
     reductions={},
     layouts=("rows", "matrix", "strided", "single"),
     scales="B_ref = abs(f) + sum abs(d_i df/dd_i), d the difference; B_abs = sum of abs(x1_i) + abs(x2_i) + eps",

@@ -9,11 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.contract import Contract, Parameter
+from harness.contracts.errors import of_one_shape
 from harness.deviations import Points
 from harness.domain import Arg, Count, NonNegative, Real
 from harness.laws import Law, Moved, everywhere
-from harness.special import SPECIAL_VALUES, ErrorInput, Special, Wanted, table
+from harness.special import SPECIAL_VALUES, Special, Wanted, table
 from reference.likelihood import poisson_nll_loss
+from reference.mp import elementwise
 
 NEAR = 1e-3
 LOG_COUNTS = tuple(math.log(n) for n in (2.0, 3.0, 4.0, 7.0, 40.0, 1000.0, 65504.0))
@@ -42,21 +44,6 @@ def _without_stirling(at: Points) -> Moved:
     return Moved(args=at.args, parameters={**at.parameters, "full": False}, applies=applies)
 
 
-ERRORS = (
-    ErrorInput(
-        name="shapes that do not broadcast",
-        call=lambda torch, loss: loss(torch.ones(3), torch.ones(2)),
-        raises=("RuntimeError",),
-        match="must match the size",
-    ),
-    ErrorInput(
-        name="reduction of no known name",
-        call=lambda torch, loss: loss(torch.ones(3), torch.ones(3), reduction="average"),
-        raises=("ValueError",),
-        match="not a valid value for reduction",
-    ),
-)
-
 CONTRACT = Contract(
     name="poisson_nll_loss",
     module="PoissonNLLLoss",
@@ -70,6 +57,7 @@ CONTRACT = Contract(
         Parameter(name="eps", values=(1e-8, 1e-3)),
     ),
     oracle=poisson_nll_loss,
+    definition=elementwise.poisson_nll_loss,
     scales="B_ref = exp(x) + abs(t x), of the deviance if full; B_abs = exp(x) + t (1 + abs(x) + log t)",
     specials=(
         *table("input", {"target": 2.0}, {"+inf": "+inf", "-inf": "+inf", "nan": "nan"}),
@@ -98,7 +86,7 @@ CONTRACT = Contract(
     laws=(
         Law(name="full adds nothing to counts 0 and 1", move=_without_stirling, gradients={"input": ("input", 1.0)}),
     ),
-    errors=ERRORS,
+    errors=of_one_shape(),
     near_kink=_near_one,
 )
 

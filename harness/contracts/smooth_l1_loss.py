@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
-
 from harness.contract import Contract, Parameter
+from harness.contracts.differences import DIFFERENCE, INTEGERS, kink_at
+from harness.contracts.errors import of_one_shape, ones, refused
 from harness.deviations import Points
 from harness.domain import Arg, Real
 from harness.laws import Moved, Sibling, everywhere, exchanged, non_negative, perfect
-from harness.special import ErrorInput, Special, table
+from harness.special import Special
+from reference.mp import elementwise
 from reference.regression import smooth_l1_loss
-
-NEAR = 1e-3
-
-
-def _near_kink(at: Points) -> npt.NDArray[np.bool_]:
-    """The second derivative jumps at abs(d) = beta; beta = 0 has a kink at 0."""
-    return np.asarray(np.abs(np.abs(at["input"] - at["target"]) - at["beta"]) < NEAR, np.bool_)
 
 
 def _huber(at: Points) -> Moved:
@@ -40,11 +33,10 @@ CONTRACT = Contract(
     args=(Arg(name="input", kind=Real()), Arg(name="target", kind=Real())),
     parameters=(Parameter(name="beta", values=(1.0, 0.0, 0.1, 1e-6, 1000.0)),),
     oracle=smooth_l1_loss,
+    definition=elementwise.smooth_l1_loss,
     scales="B_ref = abs(f); B_abs = s min(1, s / beta), s = abs(x) + abs(y); product order 0.5 * d * d / beta",
     specials=(
-        *table("input", {"target": 0.0}, {"+inf": "+inf", "-inf": "+inf", "nan": "nan"}),
-        *table("target", {"input": 0.0}, {"+inf": "+inf", "-inf": "+inf", "nan": "nan"}),
-        Special(condition="input=target=+inf", args={"input": ["+inf"], "target": ["+inf"]}, want="nan"),
+        *DIFFERENCE,
         Special(condition="at beta: d = 1", args={"input": [2.5], "target": [1.5]}, want=0.5),
         Special(condition="below beta: d = 0.5", args={"input": [2.0], "target": [1.5]}, want=0.125),
         Special(condition="beyond beta: d = 3", args={"input": [4.5], "target": [1.5]}, want=2.5),
@@ -76,30 +68,9 @@ CONTRACT = Contract(
         ),
     ),
     errors=(
-        ErrorInput(
-            name="negative beta",
-            call=lambda torch, loss: loss(torch.ones(3), torch.ones(3), beta=-1.0),
-            raises=("RuntimeError", "ValueError"),
-            match="negative values for beta",
-        ),
-        ErrorInput(
-            name="shapes that do not broadcast",
-            call=lambda torch, loss: loss(torch.ones(3), torch.ones(2)),
-            raises=("RuntimeError",),
-            match="must match the size",
-        ),
-        ErrorInput(
-            name="integers",
-            call=lambda torch, loss: loss(torch.ones(3, dtype=torch.int64), torch.ones(3, dtype=torch.int64)),
-            raises=("NotImplementedError", "RuntimeError"),
-            match="not implemented for 'Long'",
-        ),
-        ErrorInput(
-            name="reduction of no known name",
-            call=lambda torch, loss: loss(torch.ones(3), torch.ones(3), reduction="average"),
-            raises=("ValueError",),
-            match="not a valid value for reduction",
-        ),
+        *of_one_shape(),
+        INTEGERS,
+        refused("negative beta", ones(3, 3), ("RuntimeError", "ValueError"), "negative values for beta", beta=-1.0),
     ),
-    near_kink=_near_kink,
+    near_kink=kink_at("beta"),
 )

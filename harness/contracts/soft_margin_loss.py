@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from harness.contract import Contract
+from harness.contracts.errors import integers, of_one_shape
 from harness.deviations import Points
 from harness.domain import Arg, Real, Sign
 from harness.laws import Law, Moved, Sibling, everywhere, non_negative
-from harness.special import ErrorInput, Special, table
+from harness.special import Special, table
 from harness.ulp import round_to
 from reference.binary import soft_margin_loss
+from reference.mp import elementwise
 
 NO_LABEL = ("outside", "a label is -1 or 1")
 
@@ -41,6 +43,7 @@ CONTRACT = Contract(
         Arg(name="target", kind=Sign(), role="target", differentiable=False),
     ),
     oracle=soft_margin_loss,
+    definition=elementwise.soft_margin_loss,
     scales="B_ref = abs(f), the form max(-yx, 0) + log1p(exp(-abs(yx))); B_abs = 1 + abs(yx), of the gradient abs(y)",
     specials=(
         *table("input", {"target": 1.0}, {"+inf": "0", "-inf": "+inf", "nan": "nan"}),
@@ -78,24 +81,5 @@ CONTRACT = Contract(
             real=("input", "target"),
         ),
     ),
-    errors=(
-        ErrorInput(
-            name="shapes that do not broadcast",
-            call=lambda torch, loss: loss(torch.ones(3), torch.ones(2)),
-            raises=("RuntimeError",),
-            match="must match the size",
-        ),
-        ErrorInput(
-            name="integers",
-            call=lambda torch, loss: loss(torch.ones(3, dtype=torch.int64), torch.ones(3, dtype=torch.int64)),
-            raises=("RuntimeError",),
-            match="can't be cast to the desired output type Long",
-        ),
-        ErrorInput(
-            name="reduction of no known name",
-            call=lambda torch, loss: loss(torch.ones(3), torch.ones(3), reduction="average"),
-            raises=("ValueError",),
-            match="not a valid value for reduction",
-        ),
-    ),
+    errors=(*of_one_shape(), integers("RuntimeError", "can't be cast to the desired output type Long")),
 )

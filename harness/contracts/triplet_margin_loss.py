@@ -16,6 +16,7 @@ from harness.domain import Arg, Embedding
 from harness.laws import Law, Moved, Sibling, Vanishing, everywhere, non_negative, permuted
 from harness.special import ErrorInput, Special, table
 from reference.embedding import pairwise_distance, triplet_margin_loss
+from reference.mp import embedding
 from reference.truth import Array, Truth
 
 NEAR = 1e-3
@@ -149,6 +150,7 @@ CONTRACT = Contract(
         Parameter(name="swap", values=(False, True)),
     ),
     oracle=triplet_margin_loss,
+    definition=embedding.triplet_margin_loss,
     layouts=("rows", "strided", "single"),
     scales="B_ref = those of both distances and the margin; B_abs = sum of all abs entries, of the gradient 2",
     specials=SHARED_SPECIALS,

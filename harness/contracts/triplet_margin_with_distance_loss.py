@@ -29,6 +29,7 @@ from reference.embedding import (
     squared_distance,
     triplet_margin_with_distance_loss,
 )
+from reference.mp import embedding as definitions
 from reference.truth import Array, Truth
 
 
@@ -95,6 +96,7 @@ CONTRACT = Contract(
     args=ARGS,
     parameters=(Parameter(name="margin", values=(1.0, 0.3)), Parameter(name="swap", values=(False, True))),
     oracle=triplet_margin_with_distance_loss,
+    definition=definitions.triplet_margin_with_distance_loss,
     layouts=("rows", "strided"),
     scales=EUCLIDEAN.scales,
     specials=SHARED_SPECIALS,
@@ -116,6 +118,7 @@ COSINE = replace(
     summary="The same with 1 - cosine for distance.",
     formula="max(0, cos(a, n) - cos(a, p) + margin); with swap max(cos(a, n), cos(p, n)) for cos(a, n)",
     oracle=triplet_margin_with_cosine_distance,
+    definition=partial(definitions.triplet_margin_with_distance_loss, distance="cosine"),
     scales="B_ref = those of both cosines, norm(x^ - y^)**2 / 2 with unit vectors, and the margin; B_abs = 4 + margin",
     specials=(
         *table("anchor", BESIDE, {"+inf": NO_DIRECTION, "-inf": NO_DIRECTION, "nan": "nan"}, rest=(3.0,)),
@@ -149,6 +152,7 @@ SQUARED = replace(
     summary="The same with the sum of squared differences for distance.",
     formula="max(0, sum (a - p)**2 - sum (a - n)**2 + margin); with swap min(it, sum (p - n)**2) for the second",
     oracle=triplet_margin_with_squared_distance,
+    definition=partial(definitions.triplet_margin_with_distance_loss, distance="squared"),
     scales="B_ref = those of both sums and the margin; B_abs = sums of (abs(x) + abs(y))**2",
     laws=(
         permuted(TRIPLET, name="the order of entries does not matter"),
@@ -165,6 +169,7 @@ MAXIMUM = replace(
     summary="The same with the largest difference for distance.",
     formula="max(0, max abs(a - p) - max abs(a - n) + margin); with swap min(it, max abs(p - n)) for the second",
     oracle=triplet_margin_with_maximum_distance,
+    definition=partial(definitions.triplet_margin_with_distance_loss, distance="maximum"),
     scales="B_ref = those of both distances and the margin; B_abs = sum of all abs entries",
     near_kink=lambda at: near_kink_of(
         at, partial(pairwise_distance, p=np.inf, eps=0.0), partial(near_kink, p=np.inf, eps=0.0)

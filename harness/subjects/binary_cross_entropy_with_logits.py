@@ -13,6 +13,7 @@ from harness.bounds import GRADIENT_CONSTANT, VALUE_CONSTANT, bounds
 from harness.contracts.binary_cross_entropy_with_logits import CONTRACT
 from harness.deviations import LOST_DIGITS, PARTIAL, Fault, Mask, Points, Region, Witness
 from harness.subjects.builtin import builtin
+from harness.subjects.overflow import overflows_alone
 from harness.ulp import Array, round_to, step
 from reference.binary import binary_cross_entropy_with_logits
 from reference.numerics import sigmoid, softplus
@@ -144,18 +145,6 @@ def _sigmoid_underflows(at: Points) -> Mask:
     return np.asarray(at["weight"] * (p * y + 1.0 - y) * sigmoid(x) > _sound_gradient(at))
 
 
-def _overflows_alone(output: str) -> Region:
-    """Where a partial product that the oracle names overflows and the result does not."""
-
-    def region(at: Points) -> Mask:
-        wanted = at.truth.outputs()[output]
-        if wanted.partial is None:
-            return np.zeros(np.shape(wanted.exact), np.bool_)
-        return (wanted.partial[1] > at.precision.largest) & (np.abs(wanted.exact) <= at.precision.largest)
-
-    return region
-
-
 FAULTS = (
     Fault(
         name="confident negatives lose their loss",
@@ -221,7 +210,7 @@ FAULTS = (
     Fault(
         name="a term of the loss overflows before the weights bring it back",
         where="(1 + (pos_weight - 1) y) logsigmoid(x), or the loss without its weight, overflows; the loss does not",
-        region=_overflows_alone("value"),
+        region=overflows_alone("value"),
         outputs=("value",),
         seen=PARTIAL,
         witnesses=(
@@ -233,7 +222,7 @@ FAULTS = (
     Fault(
         name="the target gradient overflows before the weight brings it back",
         where="with weight: pos_weight * logsigmoid(x) overflows, and the target gradient does not",
-        region=_overflows_alone("target"),
+        region=overflows_alone("target"),
         outputs=("target",),
         seen=PARTIAL,
         witnesses=(

@@ -132,6 +132,12 @@ SOFT_HALF = replace(HALF, args={**HALF.args, "target": [[1.0, 0.0]]})
 FEATURE_NAN = Witness(args={"input": [["nan"]], "linear_weight": [[1.0], [0.0]], "target": [-100]})
 
 
+BEYOND_ONE = Witness(
+    args={"input": [[1.0]], "linear_weight": [[0.0], [128.0]], "target": [[2.0**-29, 1.0]]}, dtype="bfloat16"
+)
+"""A target that sums to 1 + 2**-29, which a sum in bfloat16 or float32 does not hold."""
+
+
 def _confident(outputs: tuple[str, ...], witness: Witness, half: Witness) -> tuple[Fault, ...]:
     def witnesses(output: str) -> tuple[Witness, ...]:
         bias = {"linear_bias": [0.0, 0.0]} if output == "linear_bias" else {}
@@ -172,7 +178,9 @@ def _overflow(
 FAULTS = (*IGNORED, *HARD_CONFIDENT, *_overflow(("value", "input", "linear_weight", "linear_bias"), OVERFLOW))
 SOFT_FAULTS = (
     *(
-        replace(fault, dtypes=ALL_DTYPES) if fault.outputs == ("input",) else fault
+        replace(fault, dtypes=ALL_DTYPES, witnesses=(*fault.witnesses, BEYOND_ONE))
+        if fault.outputs == ("input",)
+        else fault
         for fault in _confident(("value", "input", "linear_weight", "linear_bias"), SOFT_CONFIDENT, SOFT_HALF)
     ),
     Fault(

@@ -4,29 +4,15 @@ Without weight one kernel computes d**2 and 2 d. With weight the loss is compose
 the dtype under test: d, d**2, weight * d**2; backward d, 2 d, weight * (2 d).
 """
 
-import numpy as np
-
 from harness.contracts.mse_loss import CONTRACT
-from harness.deviations import PARTIAL, Fault, Mask, Points, Region, Witness
+from harness.deviations import PARTIAL, Fault, Witness
 from harness.subjects.builtin import builtin
-
-
-def _overflows_alone(output: str) -> Region:
-    """Where the partial product that the oracle names overflows and the result does not."""
-
-    def region(at: Points) -> Mask:
-        wanted = at.truth.outputs()[output]
-        if wanted.partial is None:
-            return np.zeros(np.shape(wanted.exact), np.bool_)
-        return (wanted.partial[1] > at.precision.largest) & (np.abs(wanted.exact) <= at.precision.largest)
-
-    return region
-
+from harness.subjects.overflow import overflows_alone
 
 SQUARE = Fault(
     name="the square overflows before the weight brings it back",
     where="with weight: (input - target)**2 is beyond the largest number, weight * (input - target)**2 is not",
-    region=_overflows_alone("value"),
+    region=overflows_alone("value"),
     outputs=("value",),
     seen=PARTIAL,
     witnesses=(
@@ -37,7 +23,7 @@ SQUARE = Fault(
 DOUBLE = Fault(
     name="twice the difference overflows before the weight brings it back",
     where="with weight: 2 abs(input - target) is beyond the largest number, weight * 2 abs(input - target) is not",
-    region=_overflows_alone("input"),
+    region=overflows_alone("input"),
     outputs=("input", "target"),
     seen=PARTIAL,
     witnesses=(

@@ -8,68 +8,28 @@ import numpy as np
 
 from harness.bounds import GRADIENT_CONSTANT, VALUE_CONSTANT, depth
 from harness.contracts.multi_margin_loss import CONTRACT, chosen
-from harness.deviations import (
-    GARBAGE,
-    PARTIAL,
-    Fault,
-    Mask,
-    Points,
-    Region,
-    Seen,
-    Witness,
-    nowhere,
-    partial_leaves_range,
-)
+from harness.deviations import PARTIAL, Fault, Mask, Points, Seen, Witness
 from harness.subjects.builtin import builtin
+from harness.subjects.hinges import EMPTY_BATCH, AsWritten, skips_nan, unsupported
+from harness.subjects.overflow import overflows_alone
 from harness.ulp import Array, distance
 from reference.truth import Output
 
 
-def value_is_nan(at: Points) -> Mask:
-    return np.isnan(at.truth.value.exact)
-
-
-def slope_is_nan(at: Points) -> Mask:
-    return np.isnan(at.truth.gradients["input"].exact)
-
-
-def overflows_alone(output: str) -> Region:
-    """Where a part that the oracle names is beyond the largest number and the result is not."""
-    leaves = partial_leaves_range(output)
-
-    def region(at: Points) -> Mask:
-        return np.asarray(leaves(at) & (np.abs(at.truth.outputs()[output].exact) <= at.precision.largest), np.bool_)
-
-    return region
-
-
-def agree(got: Array, want: Array, scale: Array, at: Points) -> Mask:
-    """Equal up to the rounding of numbers of the size of ``scale``."""
-    allowed = GRADIENT_CONSTANT * (at.precision.u * (np.abs(want) + scale) + at.precision.smallest_subnormal)
-    return np.asarray(distance(got, want) <= np.where(np.isfinite(allowed), allowed, 0.0), np.bool_)
-
-
-def _as_written(at: Points) -> tuple[Array, Array, Array]:
-    """Value and gradient of the formula with a sum over z > 0 only, and the size of the numbers z is made of."""
+def _as_written(at: Points) -> AsWritten:
     x, target, p = at["input"], chosen(at), at["p"]
     weight = (np.asarray(at["weight"]) * np.ones(x.shape[1]))[at["target"]][:, None] / x.shape[1]
     z = at["margin"] - x[target][:, None] + x
     counts = (z > 0.0) & ~target
     z = np.where(counts, z, 0.0)
-    value = np.where(counts, weight * z**p, 0.0).sum(axis=1)
     slope = np.where(counts, weight * p * z ** (p - 1), 0.0)
-    slope = np.where(target, -slope.sum(axis=1, keepdims=True), slope)
-    return value, slope, at["margin"] + np.where(np.isfinite(x), np.abs(x), 0.0).max(axis=1)
-
-
-def _value_skips_nan(got: Array, truth: Output, at: Points, bound: Array) -> Mask:
-    value, _, size = _as_written(at)
-    return agree(got, value, np.max(at["weight"]) * size ** at["p"], at)
-
-
-def _slope_skips_nan(got: Array, truth: Output, at: Points, bound: Array) -> Mask:
-    _, slope, size = _as_written(at)
-    return agree(got, slope, np.max(at["weight"]) * size[:, None] ** (at["p"] - 1), at)
+    size = at["margin"] + np.where(np.isfinite(x), np.abs(x), 0.0).max(axis=1)
+    return AsWritten(
+        value=np.where(counts, weight * z**p, 0.0).sum(axis=1),
+        slope=np.where(target, -slope.sum(axis=1, keepdims=True), slope),
+        value_scale=np.max(at["weight"]) * size**p,
+        slope_scale=np.max(at["weight"]) * size[:, None] ** (p - 1),
+    )
 
 
 def _long_sum(at: Points, constant: float) -> Mask:
@@ -88,25 +48,15 @@ MANY_CLASSES = Witness(args={"input": [[0.0] * 6000], "target": [0]}, parameters
 ONE_BY_ONE = Seen(text="digits lost, at most a rounding a class", holds=_one_by_one, exact=False)
 
 FAULTS = (
-    Fault(
-        name="a hinge that is nan counts as 0",
-        where="a score or weight is nan, or an infinite score meets one of its sign: z > 0 is false of nan",
-        region=value_is_nan,
-        outputs=("value",),
-        seen=Seen(text="the hinges above 0 alone", holds=_value_skips_nan, exact=True),
-        witnesses=(
+    *skips_nan(
+        "a score or weight is nan, or an infinite score meets one of its sign",
+        _as_written,
+        values=(
             Witness(args={"input": [[0.0, "nan", 3.0]], "target": [0]}),
             Witness(args={"input": [["nan", 0.0, 3.0]], "target": [0]}),
             Witness(args={"input": [["inf", "inf"]], "target": [0]}),
         ),
-    ),
-    Fault(
-        name="the gradient of a hinge that is nan is 0",
-        where="the classes of a hinge that is nan: z > 0 is false of nan",
-        region=slope_is_nan,
-        outputs=("input",),
-        seen=Seen(text="the gradient of the hinges above 0 alone", holds=_slope_skips_nan, exact=True),
-        witnesses=(
+        slopes=(
             Witness(args={"input": [[0.0, "nan", 3.0]], "target": [0]}),
             Witness(args={"input": [["inf", "inf"]], "target": [0]}),
         ),
@@ -158,19 +108,5 @@ FAULTS = (
         ),
     ),
 )
-UNSUPPORTED = {
-    "float16": "\"multi_margin_loss_cpu_kernel\" not implemented for 'Half'",
-    "bfloat16": "\"multi_margin_loss_cpu_kernel\" not implemented for 'BFloat16'",
-    "double backward": "derivative for aten::multi_margin_loss_backward is not implemented",
-    "forward-mode": "forward AD with multi_margin_loss that does not support it",
-}
-UNINITIALISED = Fault(
-    name="an empty batch gives uninitialised memory",
-    where="no rows, reduction sum or mean: the kernel returns before it writes its result",
-    region=nowhere,
-    outputs=("value",),
-    dtypes=("float64", "float32"),
-    seen=GARBAGE,
-    rows={f"reductions: reduction={r}, empty batch": ("reduction",) for r in ("sum", "mean")},
-)
-SUBJECTS = builtin(CONTRACT, faults=(*FAULTS, UNINITIALISED), unsupported=UNSUPPORTED)
+UNSUPPORTED = unsupported("multi_margin_loss", "multi_margin_loss_cpu_kernel", "multi_margin_loss")
+SUBJECTS = builtin(CONTRACT, faults=(*FAULTS, EMPTY_BATCH), unsupported=UNSUPPORTED)

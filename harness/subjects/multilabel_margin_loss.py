@@ -5,57 +5,38 @@ from __future__ import annotations
 import numpy as np
 
 from harness.contracts.multilabel_margin_loss import CONTRACT, front, labelled
-from harness.deviations import GARBAGE, PARTIAL, Fault, Mask, Points, Seen, Witness, nowhere
+from harness.deviations import PARTIAL, Fault, Points, Witness
 from harness.subjects.builtin import builtin
-from harness.subjects.multi_margin_loss import agree, overflows_alone, slope_is_nan, value_is_nan
-from harness.ulp import Array
-from reference.truth import Output
+from harness.subjects.hinges import EMPTY_BATCH, AsWritten, skips_nan, unsupported
+from harness.subjects.overflow import overflows_alone
 
 
-def _as_written(at: Points) -> tuple[Array, Array, Array]:
-    """Value and gradient of the formula with a sum over z > 0 only, and the size of the numbers z is made of."""
+def _as_written(at: Points) -> AsWritten:
     x, classes = at["input"], at["input"].shape[1]
     times = np.zeros(x.shape)
     row, place = np.nonzero(front(at))
     np.add.at(times, (row, at["target"][row, place]), 1.0 / classes)
     z = 1.0 - x[:, :, None] + x[:, None, :]
     counts = (z > 0.0) & labelled(at)[:, :, None] & ~labelled(at)[:, None, :]
-    value = np.where(counts, times[:, :, None] * np.where(counts, z, 0.0), 0.0).sum(axis=(1, 2))
     pulls = np.where(counts, times[:, :, None], 0.0)
-    size = (1.0 + np.where(np.isfinite(x), np.abs(x), 0.0).max(axis=1)) * classes
-    return value, pulls.sum(axis=1) - pulls.sum(axis=2), size
-
-
-def _value_skips_nan(got: Array, truth: Output, at: Points, bound: Array) -> Mask:
-    value, _, size = _as_written(at)
-    return agree(got, value, size, at)
-
-
-def _slope_skips_nan(got: Array, truth: Output, at: Points, bound: Array) -> Mask:
-    _, slope, _ = _as_written(at)
-    return agree(got, slope, np.ones_like(slope), at)
+    return AsWritten(
+        value=np.where(counts, times[:, :, None] * np.where(counts, z, 0.0), 0.0).sum(axis=(1, 2)),
+        slope=pulls.sum(axis=1) - pulls.sum(axis=2),
+        value_scale=(1.0 + np.where(np.isfinite(x), np.abs(x), 0.0).max(axis=1)) * classes,
+        slope_scale=np.ones(x.shape),
+    )
 
 
 FAULTS = (
-    Fault(
-        name="a hinge that is nan counts as 0",
-        where="a score is nan, or an infinite score of a label meets one of its sign: z > 0 is false of nan",
-        region=value_is_nan,
-        outputs=("value",),
-        seen=Seen(text="the hinges above 0 alone", holds=_value_skips_nan, exact=True),
-        witnesses=(
+    *skips_nan(
+        "a score is nan, or an infinite score of a label meets one of its sign",
+        _as_written,
+        values=(
             Witness(args={"input": [[0.0, "nan", 3.0]], "target": [[0, -1, -1]]}),
             Witness(args={"input": [["nan", 0.0, 3.0]], "target": [[0, -1, -1]]}),
             Witness(args={"input": [["inf", "inf"]], "target": [[0, -1]]}),
         ),
-    ),
-    Fault(
-        name="the gradient of a hinge that is nan is 0",
-        where="the classes of a hinge that is nan: z > 0 is false of nan",
-        region=slope_is_nan,
-        outputs=("input",),
-        seen=Seen(text="the gradient of the hinges above 0 alone", holds=_slope_skips_nan, exact=True),
-        witnesses=(
+        slopes=(
             Witness(args={"input": [[0.0, "nan", 3.0]], "target": [[0, -1, -1]]}),
             Witness(args={"input": [["inf", "inf"]], "target": [[0, -1]]}),
         ),
@@ -72,19 +53,7 @@ FAULTS = (
         ),
     ),
 )
-UNSUPPORTED = {
-    "float16": "\"multilabel_margin_loss_forward_out_frame\" not implemented for 'Half'",
-    "bfloat16": "\"multilabel_margin_loss_forward_out_frame\" not implemented for 'BFloat16'",
-    "double backward": "derivative for aten::multilabel_margin_loss_backward is not implemented",
-    "forward-mode": "forward AD with multilabel_margin_loss_forward that does not support it",
-}
-UNINITIALISED = Fault(
-    name="an empty batch gives uninitialised memory",
-    where="no rows, reduction sum or mean: the kernel returns before it writes its result",
-    region=nowhere,
-    outputs=("value",),
-    dtypes=("float64", "float32"),
-    seen=GARBAGE,
-    rows={f"reductions: reduction={r}, empty batch": ("reduction",) for r in ("sum", "mean")},
+UNSUPPORTED = unsupported(
+    "multilabel_margin_loss", "multilabel_margin_loss_forward_out_frame", "multilabel_margin_loss_forward"
 )
-SUBJECTS = builtin(CONTRACT, faults=(*FAULTS, UNINITIALISED), unsupported=UNSUPPORTED)
+SUBJECTS = builtin(CONTRACT, faults=(*FAULTS, EMPTY_BATCH), unsupported=UNSUPPORTED)

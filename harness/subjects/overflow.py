@@ -25,6 +25,19 @@ def part_overflows(output: str, parts: Parts) -> Region:
     return region
 
 
+def overflows_alone(output: str) -> Region:
+    """Where a partial product that the oracle names is beyond the largest number and the result is not."""
+
+    def region(at: Points) -> npt.NDArray[np.bool_]:
+        wanted = at.truth.outputs()[output]
+        if wanted.partial is None:
+            return np.zeros(np.shape(wanted.exact), np.bool_)
+        largest = at.precision.largest
+        return np.asarray((wanted.partial[1] > largest) & (np.abs(wanted.exact) <= largest), np.bool_)
+
+    return region
+
+
 def difference(at: Points) -> Array:
     """input - target in the dtype."""
     return round_to(at.precision, at["input"] - at["target"])

@@ -1,0 +1,51 @@
+"""What declares the arguments of a loss: names and the kinds of numbers they hold.
+
+A kind is a legal set with a deterministic grid or a random mixture of members; it yields float64 arrays (or int64 for
+indices) whose numbers are exact in the dtype under test.
+"""
+
+from harness.domain.arg import BROADCASTS, Arg
+from harness.domain.index import ClassIndex, Length, MultiLabelIndex, ignored_index
+from harness.domain.kind import Kind, Setting
+from harness.domain.scalar import (
+    Binary,
+    Choice,
+    Count,
+    Interval,
+    LogProbability,
+    NonNegative,
+    Positive,
+    Probability,
+    Real,
+    Sign,
+    SoftLabel,
+    Weight,
+)
+from harness.domain.vector import Embedding, Logits, Matrix, Simplex
+
+__all__ = [
+    "BROADCASTS",
+    "Arg",
+    "Binary",
+    "Choice",
+    "ClassIndex",
+    "Count",
+    "Embedding",
+    "Interval",
+    "Kind",
+    "Length",
+    "LogProbability",
+    "Logits",
+    "Matrix",
+    "MultiLabelIndex",
+    "NonNegative",
+    "Positive",
+    "Probability",
+    "Real",
+    "Setting",
+    "Sign",
+    "Simplex",
+    "SoftLabel",
+    "Weight",
+    "ignored_index",
+]
