@@ -23,6 +23,15 @@ class Group:
         return sorted({Column.of(trial) for trial, _ in self.seen}, key=lambda column: column.order)
 
     @property
+    def others(self) -> list[tuple[Trial, Finding, list[Column]]]:
+        """Every occurrence but the first; the same seen in several dtypes once, with where else."""
+        found: dict[tuple[str, str, int, int, float | None], list[tuple[Trial, Finding]]] = {}
+        for trial, finding in self.seen[1:]:
+            key = (trial.check, trial.item or trial.id, finding.count, finding.total, finding.ulp)
+            found.setdefault(key, []).append((trial, finding))
+        return [(*pairs[0], [Column.of(trial) for trial, _ in pairs[1:]]) for pairs in found.values()]
+
+    @property
     def widest(self) -> Finding:
         """The occurrence that most cases show."""
         return max((finding for _, finding in self.seen), key=lambda finding: (finding.count, -finding.total))
@@ -34,13 +43,13 @@ def badness(pair: tuple[Trial, Finding]) -> tuple[bool, float, int]:
     return (finding.ulp is not None, -(finding.ulp or 0.0), -finding.count)
 
 
-def legibility(pair: tuple[Trial, Finding]) -> tuple[bool, int, tuple[bool, float, int]]:
-    """Sort key: minimised cases before the rows of tables, then the fewest characters, then the worst."""
+def legibility(pair: tuple[Trial, Finding]) -> tuple[bool, bool, int, tuple[bool, float, int]]:
+    """Sort key: minimised cases before the rows of tables, float32 before what is less used, then the shortest."""
     case = pair[1].case
     if case is None:
-        return (True, 0, badness(pair))
+        return (True, True, 0, badness(pair))
     written = sum(len(_spoken(text)) for tensor in case.tensors.values() for text in tensor.data)
-    return (case.origin not in ("sweep", "hunt"), written, badness(pair))
+    return (case.origin not in ("sweep", "hunt"), pair[0].dtype != "float32", written, badness(pair))
 
 
 def _spoken(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,12 +13,18 @@ from markupsafe import Markup, escape
 
 from harness.records import Line, Survey
 from reports import plot, rollup, text, wording
+from reports.departures import Departure, by_weight, departures, known
 from reports.evidence import blame, brief, spread
 from reports.load import load
-from reports.standing import GLYPHS, VERDICTS, WORDS, standings
-from reports.view import Report, Section
+from reports.refusals import refusals
+from reports.standing import GLYPHS, SLIGHT, VERDICTS, WORDS, standing, standings, trust
+from reports.view import Cell, Report, Section
 
 ISSUE = re.compile(r"^https://github\.com/([^/]+/[^/]+)/(?:issues|pull)/(\d+)$")
+MANY = 12
+"""Losses of one standing that the head of the page names."""
+SHOWN = 2
+"""Departures that stand beside a loss in the first table."""
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -83,12 +89,37 @@ def shares(counts: Mapping[str, int], total: int) -> list[tuple[str, str]]:
     return [(grade, text.part(count, total)) for grade, count in order]
 
 
-def cell_order(tally: rollup.Tally, accuracies: Sequence[rollup.Accuracy | None]) -> str:
-    """Sort key of a matrix cell: worst verdict, then worst grade, then largest error; text that sorts as it reads."""
-    known = [a for a in accuracies if a is not None]
-    grade = rollup.rank(rollup.GRADES, rollup.worst(rollup.GRADES, (a.grade for a in known))) if known else 9
-    size = max((a.worst_ulp for a in known), default=0.0)
-    return f"{rollup.rank(rollup.VERDICTS, tally.worst) + 1}{grade + 1}{1e300 / (1.0 + size):.6e}"
+def trust_order(verdict: str, cell: Cell | None) -> str:
+    """Sort key of a cell: the worst verdict, then what is excused most; text that sorts as it reads."""
+    order = rollup.rank(rollup.VERDICTS, "fault" if verdict == "weakness" else verdict) + 1 if verdict else 9
+    return f"{order}{1.0 - (cell.excused if cell else 0.0):.6f}"
+
+
+def slight(section: Section, column: rollup.Column) -> bool:
+    """Whether a departure is met in corners only."""
+    cell = section.cells.get(column)
+    return cell is not None and bool(cell.known) and not cell.tally.failing and cell.excused < SLIGHT
+
+
+def heaviest(told: Iterable[Departure]) -> list[Departure]:
+    """Those that are met most, documented or not."""
+    return sorted(told, key=lambda one: -one.share)[:SHOWN]
+
+
+def worded(section: Section) -> list[str]:
+    """Laws of the table of special values that are told in words, not as a number of one argument, and hold."""
+    rows = [row for table in section.tables if table.title == "special" for row in table.rows]
+    return [row.label for row in rows if "=" not in row.label.partition(" -> ")[0] and row.tally.worst == "pass"]
+
+
+def regions(one: Departure) -> list[str]:
+    """Where it is seen: its region in every wording that its entries have."""
+    return list(dict.fromkeys(part.entry.region for _, part in one.parts if part.entry.region))
+
+
+def sightings(one: Departure) -> list[str]:
+    """What is seen, likewise."""
+    return list(dict.fromkeys(part.entry.seen for _, part in one.parts if part.entry.seen))
 
 
 def state(report: Report) -> str:
@@ -125,7 +156,21 @@ def environment() -> Environment:
     made.globals |= {
         "GLYPHS": text.GLYPHS,
         "STANDING": {word: (GLYPHS[word], WORDS[word], VERDICTS[word]) for word in WORDS},
+        "MANY": MANY,
+        "SHOWN": SHOWN,
+        "by_weight": by_weight,
+        "departures": departures,
+        "refusals": refusals,
+        "regions": regions,
+        "sightings": sightings,
+        "standing": standing,
+        "heaviest": heaviest,
+        "slight": slight,
+        "worded": worded,
+        "trust": trust,
+        "trust_order": trust_order,
         "cell_verdict": wording.cell_verdict,
+        "example": wording.example,
         "extent": wording.extent,
         "finite": text.finite,
         "gist": wording.gist,
@@ -143,7 +188,6 @@ def environment() -> Environment:
         "blame": blame,
         "brief": brief,
         "accuracy": rollup.Accuracy.of,
-        "cell_order": cell_order,
         "label": label,
         "plates": plates,
         "place": wording.place,
@@ -172,6 +216,9 @@ def render(lines: Iterable[Line]) -> str:
             strict_sentence=text.strict_sentence(report),
             circumstances=text.circumstances(report.run),
             failing=[s for s in report.sections if s.tally.failing],
+            faults=known(report, "fault"),
+            deviations=known(report, "deviation"),
+            unseen=known(report, "fault", seen=False),
             style=asset("style.css"),
             script=asset("script.js"),
         )

@@ -56,14 +56,14 @@ def _tables(trials: Sequence[Trial]) -> tuple[Table, ...]:
 
 
 def _cells(part: _Part, known: Iterable[Known]) -> dict[Column, Cell]:
-    kind_of = {item.entry.name: item.entry.kind for item in known}
+    told = {item.entry.name: (item.entry.kind, item.key) for item in known}
     places = {Column(t.device, "eager", t.dtype) for t in part.trials}
     places |= {Column(s.device, "eager", s.dtype) for s in part.surveys}
     cells = {}
     for place in places:
         outputs = [o for s in part.surveys if (s.device, s.dtype) == (place.device, place.dtype) for o in s.outputs]
         trials = [t for t in part.trials if (t.device, t.dtype) == (place.device, place.dtype)]
-        kinds = [kind_of[name] for name in sorted({name for trial in trials for name in trial.excused})]
+        kinds = [kind for kind, _ in {told[name] for trial in trials for name in trial.excused}]
         cells[place] = Cell(
             column=place,
             tally=Tally.of(trials),

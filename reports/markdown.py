@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from harness.records import Line
 from reports import rollup, text, wording
+from reports.departures import known
 from reports.evidence import blame, brief, spread
 from reports.load import load
 from reports.standing import GLYPHS, WORDS, standings
@@ -93,17 +94,17 @@ def _failures(report: Report) -> list[str]:
     return ["## Failures", "", *table(["verdict", "loss", "where", "what"], rows), *folded]
 
 
-def _faults(report: Report) -> list[str]:
+def _departures(report: Report) -> list[str]:
     rows = []
-    for item in report.known("fault"):
-        places = plain(", ".join(column.label for column in item.columns))
-        excused = plain(wording.excuses(item)) or text.ABSENT
-        entry = item.entry
-        words = [item.subject, entry.name, entry.region, entry.seen]
+    for one in known(report, "fault") + known(report, "deviation"):
+        places = plain(", ".join(column.label for column in one.columns))
+        excused = plain(wording.excuses(one)) or text.ABSENT
+        entry = one.entry
+        words = [", ".join(section.subject for section in one.sections), one.name, entry.region, entry.seen]
         described = [plain(word) or text.ABSENT for word in words]
-        rows.append([*described, places, excused, linked(entry.source) or text.ABSENT])
-    head = ["loss", "fault", "where", "what is seen", "seen in", "share of the sweep excused", "upstream"]
-    return ["## Faults", "", *table(head, rows)] if rows else []
+        rows.append([badge(one.kind), *described, places, excused, linked(entry.source) or text.ABSENT])
+    head = ["kind", "loss", "departure", "where", "what is seen", "seen in", "share of the sweep excused", "source"]
+    return ["## Faults and deviations", "", *table(head, rows)] if rows else []
 
 
 def render(lines: Iterable[Line]) -> str:
@@ -116,7 +117,7 @@ def render(lines: Iterable[Line]) -> str:
         said = (f"{one.section.subject} ({one.why})" if one.why else one.section.subject for one in standing)
         parts += [f"- {GLYPHS[word]} **{WORDS[word]}:** {plain(', '.join(said))}"]
     parts += ["", plain(", ".join(f"{name} {words}" for name, words in text.circumstances(report.run))), ""]
-    parts += [*_failures(report), *_faults(report)]
+    parts += [*_failures(report), *_departures(report)]
     if report.sections:
         rows = [
             [_loss(section), *(_cell(section.cells.get(column)) for column in report.columns)]

@@ -162,10 +162,10 @@ def _axes(frame: Frame, dtype: str) -> list[str]:
         y = frame.y(10.0**power)
         parts.append(f"M{LEFT} {y}H{RIGHT}")
         label = f"{10**power:,}" if power < 4 else f"1e{power}"
-        labels.append(f'<text x="{LEFT - 10}" y="{y + 7}" text-anchor="end">{label}</text>')
+        labels.append(f'<text class="y" x="{LEFT - 10}" y="{y + 7}">{label}</text>')
     for x, label in _x_ticks(frame, dtype):
         parts.append(f"M{x} {BOTTOM}v8")
-        labels.append(f'<text x="{x}" y="{BOTTOM + 32}" text-anchor="middle">{label}</text>')
+        labels.append(f'<text x="{x}" y="{BOTTOM + 32}">{label}</text>')
     return ["".join([*parts, '"/>']), *labels]
 
 
@@ -188,13 +188,12 @@ def svg(curve: Curve, dtype: str, title: str, top: float | None = None) -> str:
         x, wide = frame.x(start), max(frame.x(end) - frame.x(start), 2)
         parts.append(f'<path class="excused" d="M{x} {TOP}h{wide}V{BOTTOM}h{-wide}z"/>')
     parts += _axes(frame, dtype)
-    parts.append(f'<path class="bound" d="{frame.steps(cells, lambda cell: cell.bound, closed=False)}"/>')
     parts.append(f'<path class="seen" d="{frame.steps(cells, lambda cell: cell.error, closed=True)}"/>')
     if broken := frame.steps(cells, lambda cell: cell.error if cell.broken else None, closed=True):
         parts.append(f'<path class="broken" d="{broken}"/>')
     for row, rail in enumerate(rails):
         y = TOP + RAIL * row + RAIL // 2
-        parts.append(f'<text x="{LEFT - 10}" y="{y + 7}" text-anchor="end">{rail}</text>')
+        parts.append(f'<text class="y" x="{LEFT - 10}" y="{y + 7}">{rail}</text>')
         for loud, name in ((False, "rail"), (True, "rail loud")):
             spans = _spans(cell for cell in cells if rail in (cell.rail if loud else cell.excused_rail))
             marks = "".join(f"M{frame.x(a)} {y}h{max(frame.x(b) - frame.x(a), 3)}" for a, b in spans)

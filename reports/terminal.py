@@ -10,10 +10,11 @@ from rich.text import Text
 
 from harness.records import Line
 from reports import rollup, text, wording
+from reports.departures import Departure, departures, known
 from reports.evidence import Group, blame, brief, spread
 from reports.load import load
 from reports.standing import GLYPHS, VERDICTS, WORDS, standings
-from reports.view import Cell, Known, Report, Section
+from reports.view import Cell, Report, Section
 
 WIDE = 108
 """Columns from which the matrix has room for the errors."""
@@ -83,25 +84,28 @@ def circumstances(report: Report, console: Console) -> None:
 
 
 def index(console: Console, groups: Iterable[Group], section: Section, indent: int = 0) -> None:
-    """What is wrong, one line each, the heaviest first."""
+    """What is wrong, one line each, the heaviest first: how much of what is judged, where, and the simplest input."""
     rows: list[Sequence[str | Text]] = [
         [
             badge(group.severity, group.kind),
             wording.output(group.output),
             Text(wording.extent(group.widest), justify="right"),
             Text(spread(group.columns, section.cells), style="dim"),
+            wording.example(group.seen[0][1]),
         ]
         for group in groups
     ]
     grid(console, rows, indent)
 
 
-def known(console: Console, item: Known, section: Section) -> None:
-    say(console, badge(item.entry.kind, item.entry.name), indent=2)
-    where = spread(item.columns, section.cells)
-    facts = [("where", item.entry.region), ("seen", item.entry.seen)]
-    facts += [("in", where), ("excuses", wording.excuses(item)), ("source", item.entry.source)]
-    grid(console, [(Text(name, style="dim"), words) for name, words in facts if words], 6)
+def departure(console: Console, one: Departure, section: Section) -> None:
+    say(console, badge(one.kind, one.name))
+    where = spread(one.columns, section.cells)
+    facts = [("where", one.entry.region), ("seen", one.entry.seen), ("outputs", ", ".join(one.outputs))]
+    facts += [("in", where), ("excuses", wording.excuses(one)), ("source", one.entry.source)]
+    grid(console, [(Text(name, style="dim"), words) for name, words in facts if words], 4)
+    code(console, text.reproduction(one.entry), 6)
+    console.print()
 
 
 def also(group: Group) -> str:
@@ -124,9 +128,6 @@ def finding(console: Console, group: Group, section: Section) -> None:
     places = Text(spread(group.columns, section.cells), style="dim")
     say(console, badge(group.severity, group.kind), f"{where}  ", places)
     say(console, wording.gist(worst, trial.subject), indent=4)
-    if group.severity == "note":
-        say(console, text.plural(len(group.seen), "trial"), indent=4, style="dim")
-        return
     rows = text.inputs(worst.case) if worst.case else []
     # The truth is no number of the dtype: it shows all its digits.
     rows += [("got", text.number(worst.got, trial.dtype)), ("want", text.number(worst.want))]
@@ -140,6 +141,14 @@ def finding(console: Console, group: Group, section: Section) -> None:
         say(console, f"also {others}", indent=4, hang=5, style="dim")
     code(console, text.reproduction(worst), 6)
     console.print()
+
+
+def notes(console: Console, section: Section) -> None:
+    """What is no judgement of the loss, in a line each: what it does beyond its domain, modes that it lacks."""
+    for group in (group for group in section.groups if group.severity == "note"):
+        trial, first = group.seen[0]
+        more = f" (and {text.plural(len(group.seen) - 1, 'more trial')})" if len(group.seen) > 1 else ""
+        say(console, f"{text.GLYPHS['note']} note: {wording.gist(first, trial.subject)}{more}", hang=2, style="dim")
 
 
 def unexplained(console: Console, section: Section, strict: bool, indent: int = 0) -> None:
@@ -180,15 +189,17 @@ def result(lines: Iterable[Line], console: Console) -> None:
         if len(report.sections) > 1:
             say(console, section.subject, style="bold underline")
         unexplained(console, section, report.strict)
-        index(console, section.groups, section)
-        if section.groups:
+        wrong = [group for group in section.groups if group.severity != "note"]
+        index(console, wrong, section)
+        if wrong:
             console.print()
+            finding(console, wrong[0], section)
+        for one in departures([section]):
+            departure(console, one, section)
         grades(console, section)
-        for group in section.groups:
+        for group in wrong[1:]:
             finding(console, group, section)
-        for item in section.known:
-            if item.seen:
-                known(console, item, section)
+        notes(console, section)
         if section.shared:
             say(console, f"{text.plural(len(section.shared), 'finding')} that the baseline has too:")
             index(console, section.shared, section, 2)
@@ -274,16 +285,12 @@ def summary(lines: Iterable[Line], console: Console) -> None:
             trial, worst = group.seen[0]
             if words := wording.remark(worst, trial.subject):
                 say(console, f"{group.kind}: {words}", indent=4, hang=2, style="dim")
-    for section in report.sections:
-        seen = [item for item in section.known if item.seen and item.entry.kind == "fault"]
-        if seen:
-            say(console, section.subject, style="bold")
-        for item in seen:
-            share = f"excuses up to {wording.most_excused(item)}" if any(item.shares.values()) else ""
-            where = spread(item.columns, section.cells)
-            say(console, badge("fault", item.entry.name), indent=2, hang=2)
-            words = ", ".join(filter(None, [where, share, item.entry.source]))
-            say(console, words, indent=4, hang=2, style="dim")
+    for one in known(report, "fault") + known(report, "deviation"):
+        name = Text(", ".join(section.subject for section in one.sections), style="bold")
+        say(console, badge(one.kind, one.name), "  ", name, hang=2)
+        share = f"{', '.join(one.effects)}, up to {wording.most_excused(one)}" if one.share else ", ".join(one.effects)
+        where = spread(one.columns, one.first_section.cells)
+        say(console, ", ".join(filter(None, [where, share, one.entry.source])), indent=4, hang=2, style="dim")
     if report.sections:
         console.print()
         matrix(report, console)

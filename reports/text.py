@@ -6,10 +6,11 @@ import math
 import re
 from collections.abc import Iterable
 
-from harness.records import Case, Finding, Line, OutputTally, Run, TensorData
+from harness.records import Case, Finding, LedgerEntry, Line, OutputTally, Run, TensorData
+from reports.departures import Departure, known
 from reports.load import load
 from reports.rollup import GRADES, Accuracy
-from reports.view import Known, Report
+from reports.view import Report
 
 ABSENT = "\N{EN DASH}"
 GLYPHS = {
@@ -28,6 +29,9 @@ DECIMALS = {"float64": 17, "float32": 9, "float16": 5, "bfloat16": 4}
 """Significant decimals that tell every number of the dtype from its neighbours: ceil(1 + digits log10 2)."""
 URL = re.compile(r"(https?://[^\s<>\"]*[^\s<>\".,;:)\]])")
 """An http address, without the punctuation of the sentence around it."""
+RUN_OF_ONE = re.compile(r"(?<=[\[ ])([^\[\],\s]+)(?:, \1){15,}(?=[\],])")
+"""Sixteen and more equal elements of a list."""
+ONLY_A_RUN = re.compile(r"\[\*(\[[^\[\],\s]+\] \* \d+)\]")
 SHOWN = 8
 """Elements of a tensor that are printed; the reproduction has them all."""
 
@@ -167,10 +171,16 @@ def inputs(case: Case) -> list[tuple[str, str]]:
     return rows
 
 
-def reproduction(evidence: Finding | OutputTally) -> str:
+def folded(code: str) -> str:
+    """Python lines with long runs of one number written as a multiple: the same value, which a person can read."""
+    starred = RUN_OF_ONE.sub(lambda run: f"*[{run[1]}] * {run[0].count(', ') + 1}", code)
+    return ONLY_A_RUN.sub(r"\1", starred)
+
+
+def reproduction(evidence: Finding | OutputTally | LedgerEntry) -> str:
     """Python lines that show it again; empty without exact inputs."""
-    written = evidence.reproduction if isinstance(evidence, Finding) else evidence.worst_reproduction
-    return written.strip("\n")
+    written = evidence.worst_reproduction if isinstance(evidence, OutputTally) else evidence.reproduction
+    return folded(written.strip("\n"))
 
 
 def circumstances(run: Run | None) -> list[tuple[str, str]]:
@@ -193,12 +203,12 @@ def circumstances(run: Run | None) -> list[tuple[str, str]]:
     ]
 
 
-def _blamed(report: Report, faults: list[Known]) -> str:
+def _blamed(report: Report, faults: list[Departure]) -> str:
     """Whose faults they are: those of torch builtins are of torch, the others only seen with it."""
     if report.run is None:
         return ""
     version = report.run.torch.partition("+")[0]
-    return f" {'of' if all(known.origin == 'torch' for known in faults) else 'with'} torch {version}"
+    return f" {'of' if all(one.first.origin == 'torch' for one in faults) else 'with'} torch {version}"
 
 
 def sentence(report: Report) -> str:
@@ -223,11 +233,13 @@ def sentence(report: Report) -> str:
     verdict = ", ".join(bad) + scope if bad else "no failure so far" if report.missing else "no failure"
     rest = []
     for kind, noun in (("fault", "known fault"), ("deviation", "deviation")):
-        if seen := report.known(kind):
-            rest.append(plural(len(seen), noun) + (_blamed(report, seen) if kind == "fault" else ""))
+        if seen := known(report, kind):
+            homes = {section.subject for one in seen for section in one.sections}
+            where = f" in {plural(len(homes), 'loss', 'losses')}" if len(names) > 1 else ""
+            rest.append(plural(len(seen), noun) + (_blamed(report, seen) if kind == "fault" else "") + where)
         elif tally[kind]:  # a record that names none of what it excuses
             rest.append(plural(tally[kind], f"trial with an unnamed {kind}", f"trials with an unnamed {kind}"))
-    rest += [f"{tally['unsupported']:,} unsupported"] if tally["unsupported"] else []
+    rest += [f"{plural(tally['unsupported'], 'trial')} unsupported"] if tally["unsupported"] else []
     return f"{trials}: {verdict}" + (f"; {', '.join(rest)}" if rest else "") + "."
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.records import Declaration, LedgerEntry, NotRun, OutputTally, Run, Survey, Trial
 from reports.evidence import Group, brief, group
 from reports.rollup import SEVERITIES, VERDICTS, Accuracy, Column, Tally, fails, rank, worst
+
+OUTPUT = re.compile(r"(the )?(value|loss|gradients?|(probability )?gradient|gradient of .+)")
+"""How the end of a name speaks of outputs in general."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +89,18 @@ class Known:
     """Share of the swept entries that it excuses, by dtype."""
 
     @property
+    def name(self) -> str:
+        """Its name without the output that it is told of, where one departure is declared output by output."""
+        stem, _, last = self.entry.name.rpartition(": ")
+        return stem if stem and (last in self.entry.outputs or OUTPUT.fullmatch(last)) else self.entry.name
+
+    @property
+    def key(self) -> str:
+        """The same for what is told alike of several outputs: names of outputs do not count."""
+        outputs = "|".join(map(re.escape, self.entry.outputs))
+        return re.sub(rf"\b({outputs})\b", "\N{HORIZONTAL ELLIPSIS}", self.name) if outputs else self.name
+
+    @property
     def columns(self) -> list[Column]:
         """Where it was seen. A region that merely covers swept points, as ``shares`` tells, is not yet a sighting."""
         seen = {Column.of(trial) for trial in self.trials}
@@ -110,6 +126,12 @@ class Section:
     cells: Mapping[Column, Cell]
     twins: tuple[Section, ...] = ()
     """Modules whose only trial is that they agree with this loss bit for bit."""
+
+    @property
+    def family(self) -> str:
+        """What its variants share: the page of torch that documents them; for other losses the contract."""
+        d = self.declaration
+        return d.sources[0].partition(",")[0] if d and d.origin == "torch" and d.sources else self.contract
 
     @property
     def tally(self) -> Tally:
@@ -180,7 +202,3 @@ class Report:
     def missing(self) -> int:
         """Planned trials that left no record: the run was cut short."""
         return max(self.run.planned - self.tally.total, 0) if self.run else 0
-
-    def known(self, kind: str, *, seen: bool = True) -> list[Known]:
-        sections = self.everything if seen else self.sections
-        return [k for section in sections for k in section.known if k.entry.kind == kind and k.seen == seen]

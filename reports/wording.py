@@ -6,6 +6,7 @@ import re
 
 from harness.records import Finding, Trial
 from reports import text
+from reports.departures import Departure
 from reports.rollup import GRADES, NO_NUMBER, Column
 from reports.view import Cell, Known, Section
 
@@ -23,7 +24,7 @@ def output(name: str) -> str:
     return name if name in ("value", "") else f"gradient in {name}"
 
 
-def excuses(known: Known) -> str:
+def excuses(known: Known | Departure) -> str:
     """How much of the sweep a Deviation or Fault covers, by dtype; empty where no survey says."""
     places = sorted(known.shares.items(), key=lambda item: item[0].order)
     return ", ".join(f"{text.share(fraction)} ({column.label})" for column, fraction in places)
@@ -43,6 +44,17 @@ def extent(finding: Finding) -> str:
     if finding.total < 1000:
         return f"{finding.count:,} of {finding.total:,}"
     return text.share(finding.count / finding.total)
+
+
+def example(finding: Finding) -> str:
+    """The simplest input that shows it, as ``input=8, target=0``; empty where it takes more than a few numbers."""
+    tensors = finding.case.tensors if finding.case else {}
+    if not tensors or any(len(data.data) != 1 for data in tensors.values()):
+        return ""
+    numbers = ((name, data, text.parse(data.data[0])) for name, data in tensors.items())
+    return ", ".join(
+        f"{name}={data.data[0] if value is None else text.decimal(value, data.dtype)}" for name, data, value in numbers
+    )
 
 
 def gist(finding: Finding, subject: str) -> str:
@@ -74,7 +86,7 @@ def ledger(cell: Cell, *, shares: bool = True) -> str:
     return ", ".join(counts)
 
 
-def most_excused(known: Known) -> str:
+def most_excused(known: Known | Departure) -> str:
     """The largest share of the sweep that it excuses in any dtype; a dash where the sweep does not meet it."""
     largest = max(known.shares.values(), default=0.0)
     return text.share(largest) if largest else text.ABSENT

@@ -6,13 +6,22 @@
   const filter = document.getElementById("filter");
   const attention = document.getElementById("attention");
   const urgent = "td.cell:is(.fail, .error, .stale, .fault)";
+  // What a row is found by: its own words and all that its section says.
+  const said = new Map();
+  const words = (row) => {
+    if (!said.has(row)) {
+      const section = document.getElementById(row.dataset.loss);
+      said.set(row, `${row.textContent} ${section.textContent}`.toLowerCase());
+    }
+    return said.get(row);
+  };
 
   const show = () => {
-    const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const wanted = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
     let count = 0;
     for (const row of rows) {
-      const content = row.textContent.toLowerCase();
-      const kept = words.every((word) => content.includes(word)) && (!attention.checked || row.querySelector(urgent));
+      const found = wanted.every((word) => words(row).includes(word));
+      const kept = found && (!attention.checked || row.querySelector(urgent));
       row.hidden = !kept;
       count += kept ? 1 : 0;
     }
