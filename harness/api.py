@@ -22,10 +22,6 @@ from harness.ulp import PRECISIONS
 Progress = Callable[[int, int, Trial], None]
 
 
-FAILING = ("fail", "stale", "error")
-"""Verdicts with which a run is not ok."""
-
-
 class UsageError(ValueError):
     """What was asked for cannot be done; one line that says thing, expected, got."""
 
@@ -66,7 +62,7 @@ class Result:
         """Raise UnsoundLossError with every failing finding and its reproduction, if there is one."""
         if self.ok:
             return
-        failing = [t for t in self.trials if t.verdict in FAILING]
+        failing = [t for t in self.trials if t.verdict in records.FAILING]
         text = [f"{len(failing)} of {len(self.trials)} trials fail"]
         for t in failing:
             text += [f"- {t.check} [{t.id}]: {t.verdict} {t.reason}".rstrip()]
@@ -84,7 +80,7 @@ class Result:
 
 
 def _failed(lines: Sequence[records.Line]) -> bool:
-    return any(isinstance(line, records.Trial) and line.verdict in FAILING for line in lines)
+    return any(isinstance(line, records.Trial) and line.verdict in records.FAILING for line in lines)
 
 
 def _indented(text: str) -> str:
@@ -157,6 +153,7 @@ def validate(
     dtype: Sequence[str] | str | None = None,
     device: Sequence[str] | str = "cpu",
     effort: str = "quick",
+    seed: int = 0,
     check: Sequence[str] | str | None = None,
     fail_fast: bool = False,
     progress: Progress | None = None,
@@ -170,17 +167,19 @@ def validate(
     name, or a Contract; without it the Contract of the loss's own name. With a ``baseline`` (``"torch"`` or a callable)
     both are judged on the same cases and only what is worse fails. ``strict`` counts weaknesses as failures;
     ``check`` leaves out all checks but the named ones; ``fail_fast`` stops after the first trial that is not ok.
+    ``seed`` draws other random rows; equal seeds give equal records, timings aside.
     Raises UsageError where the loss cannot be bound or a name is unknown.
     """
     checked([effort], list(EFFORTS), "effort")
     dtypes = checked(dtype, list(PRECISIONS), "dtype")
     checks = checked(check, [c.name for c in catalogue()], "check")
     devices = (device,) if isinstance(device, str) else tuple(device)
+    budget = replace(EFFORTS[effort], seed=seed)
     subject = subject_for(loss, like, name=name, expression=expression, setup=setup)
     other = baseline_for(baseline, subject.contract)
     trials = plan([subject], dtypes=dtypes, devices=devices, checks=checks)
     lines: list[records.Line] = [
-        header(EFFORTS[effort], strict=strict, devices=devices, planned=len(trials)),
+        header(budget, strict=strict, devices=devices, planned=len(trials)),
         *declarations([subject]),
         *not_run(devices),
     ]
@@ -188,7 +187,7 @@ def validate(
         for done, trial in enumerate(trials):
             if progress is not None:
                 progress(done, len(trials), trial)
-            found = run(trial, EFFORTS[effort], strict=strict, baseline=other)
+            found = run(trial, budget, strict=strict, baseline=other)
             lines += found
             if fail_fast and _failed(found):
                 left = len(trials) - done - 1

@@ -51,16 +51,29 @@ class Batch:
         """The exact inputs as text."""
         return records.Case(
             tensors={name: _tensor(array, self.precision) for name, array in self.args.items()},
-            parameters={
-                k: v if isinstance(v, (bool, int, float, str, type(None))) else str(v)
-                for k, v in self.parameters.items()
-            },
+            parameters={k: _written(v) for k, v in self.parameters.items()},
             reduction=self.reduction,
             dtype=self.precision.name,
             device=self.device,
             layout=self.layout,
             origin=self.origin,
         )
+
+
+def _written(value: Any) -> Any:
+    """A parameter as JSON holds it; a float that JSON lacks becomes ``{"float": "inf"}``."""
+    if isinstance(value, (tuple, list)):
+        return [_written(v) for v in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return {"float": str(value)}
+    return value if isinstance(value, (bool, int, float, str, type(None))) else str(value)
+
+
+def _read(value: Any) -> Any:
+    """The parameter that ``_written`` wrote; sequences come back as tuples."""
+    if isinstance(value, list):
+        return tuple(_read(v) for v in value)
+    return float(value["float"]) if isinstance(value, dict) else value
 
 
 def _tensor(array: npt.NDArray[Any], precision: Precision) -> records.TensorData:
@@ -79,7 +92,7 @@ def from_record(case: records.Case) -> Batch:
 
     return Batch(
         args={k: array(v) for k, v in case.tensors.items()},
-        parameters=case.parameters,
+        parameters={k: _read(v) for k, v in case.parameters.items()},
         precision=PRECISIONS[case.dtype],
         reduction=case.reduction,
         layout=case.layout,

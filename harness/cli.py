@@ -76,6 +76,7 @@ class _Progress:
 @click.option("--dtype", multiple=True, metavar="DTYPE", help="only this dtype; repeatable")
 @click.option("--device", multiple=True, metavar="DEVICE", help="judge on this device (default cpu); repeatable")
 @click.option("--effort", default="quick", show_default=True, metavar="NAME", help="quick, ci or thorough")
+@click.option("--seed", default=0, show_default=True, help="of the random rows; equal seeds give equal records")
 @click.option("--check", multiple=True, metavar="CHECK", help="only this check, such as gradient; repeatable")
 @click.option("--fail-fast", is_flag=True, help="stop after the first trial that fails")
 @click.option("--html", metavar="FILE", help="write the stability report")
@@ -88,6 +89,7 @@ def validate(
     dtype: tuple[str, ...],
     device: tuple[str, ...],
     effort: str,
+    seed: int,
     check: tuple[str, ...],
     fail_fast: bool,
     html: str | None,
@@ -109,6 +111,7 @@ def validate(
             dtype=dtype or None,
             device=device or "cpu",
             effort=effort,
+            seed=seed,
             check=check or None,
             fail_fast=fail_fast,
             progress=progress,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import version
 from typing import Any
@@ -35,6 +35,8 @@ class Points:
     parameters: Mapping[str, Any]
     precision: Precision
     truth: Truth
+    output: str = "value"
+    """The output that is asked about."""
 
     def __getitem__(self, name: str) -> Any:
         """The argument or parameter; an optional tensor that is absent is 1."""
@@ -82,7 +84,7 @@ class Departure:
         if output not in self.outputs or points.dtype not in self.dtypes:
             return np.zeros(shape, np.bool_)
         with np.errstate(all="ignore"):
-            mask = np.asarray(self.region(points), np.bool_)
+            mask = np.asarray(self.region(replace(points, output=output)), np.bool_)
         mask = mask.reshape(mask.shape + (1,) * (len(shape) - mask.ndim))
         return np.broadcast_to(mask, shape)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from harness.binding import Subject
 from harness.bounds import kind_of, severity
 from harness.cases import Batch
+from harness.deviations import Deviation
 from harness.judge import Judged
 from harness.records import Finding
 from harness.ulp import Array, Precision, to_hex
@@ -98,6 +100,37 @@ def of_batch(
         total=total,
         case=batch.record(),
     )
+
+
+INCONSISTENT = "inconsistent"
+"""Kind of a finding: neither the mathematics nor the documentation is followed throughout."""
+
+
+def of_contradiction(
+    subject: Subject, deviation: Deviation, output: str, rows: Sequence[tuple[str, Batch, float]]
+) -> Finding:
+    """The finding that a Subject follows different things at different rows of a Deviation's region."""
+    what = "value" if output == "value" else f"gradient with respect to {output}"
+    seen = "; ".join(f"{followed} at {_inputs(row)} ({got!r})" for followed, row, got in rows)
+    _, row, got = rows[0]
+    truth = float(np.ravel(row.truth(subject.contract).outputs()[output].exact)[0])
+    return Finding(
+        severity="defect",
+        kind=INCONSISTENT,
+        output=output,
+        message=(
+            f"{subject.name}: {what}: {deviation.name}: expected the mathematics throughout or the documentation "
+            f"throughout, got {seen}"
+        ),
+        got=to_hex(got),
+        want=to_hex(truth),
+        case=row.record(),
+        reproduction=reproduction(subject, row, output, truth),
+    )
+
+
+def _inputs(row: Batch) -> str:
+    return ", ".join(f"{name}={np.ravel(array)[:4].tolist()}" for name, array in row.args.items())
 
 
 def literal(array: npt.NDArray[Any], dtype: str) -> str:

@@ -181,7 +181,7 @@ def _tie(
 def _vector_batch(
     contract: Contract, choice: Choices, size: Mapping[str, int], p: Precision, effort: Effort, device: str, number: int
 ) -> Batch:
-    rng = seeded(contract.name, number, sorted(size.items()), p.name)
+    rng = seeded(contract.name, number, sorted(size.items()), p.name, *effort.salt)
     elements = sum(int(np.prod([size[d] for d in a.dims])) for a in contract.args)
     rows = int(np.clip(effort.rows, 1, max(64, 2**20 // max(elements, 1))))
     return rows_of(contract, choice, size, rows, rng, p, device=device)

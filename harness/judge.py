@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from harness.bounds import (
     ABSOLUTE_ONLY,
-    DEFAULT_ORACLE_ULP,
     FEW_ULP,
     FINITE_FOR_INF,
     FINITE_FOR_NAN,
@@ -28,6 +27,7 @@ from harness.bounds import (
     interval_error,
 )
 from harness.cases import Batch
+from harness.certificates import oracle_ulp
 from harness.conditioning import gradient_conditioning, value_conditioning
 from harness.contract import Contract
 from harness.deviations import Departure, Deviation, Fault, Points, admitted
@@ -84,10 +84,17 @@ def constant_of(output: str) -> float:
 class Limits:
     """The bounds of a batch, worked out where they are asked for and remembered: conditioning is the dear part."""
 
-    def __init__(self, contract: Contract, batch: Batch, truth: Truth, terms: int | None = None) -> None:
+    def __init__(
+        self,
+        contract: Contract,
+        batch: Batch,
+        truth: Truth,
+        terms: int | None = None,
+        own_ulp: float | None = None,
+    ) -> None:
         self.contract, self.batch, self.truth = contract, batch, truth
         self.terms = terms_of(contract, batch) if terms is None else terms
-        self.own = contract.oracle_ulp or DEFAULT_ORACLE_ULP
+        self.own = oracle_ulp(contract) if own_ulp is None else own_ulp
         self.shared = frozenset(a.name for a in contract.args if a.shared)
         self._known: Mask = np.zeros(len(truth.value.exact), np.bool_)
         self._moved: dict[str, Array] = {}
@@ -159,7 +166,7 @@ def _first_pass(limits: Limits, name: str, found: Array, documented: tuple[Devia
     error = interval_error(got, want)
     with np.errstate(all="ignore"):
         few = constant * (batch.precision.u * np.abs(want.exact) + batch.precision.smallest_subnormal)
-        suspect = ~(error <= few + limits.own * FLOAT64.u * np.abs(want.exact))
+        suspect = ~(error <= few + limits.own * 2 * FLOAT64.u * np.abs(want.exact))
         suspect |= (got == 0.0) & (want.exact != 0.0) & (error > 0)
         suspect |= np.isinf(want.exact) & (error > 0)  # the bound of an infinite truth is infinite
     judged = Judged(
@@ -232,14 +239,22 @@ def _shown(j: Judged, departure: Departure, points: Points, absolute: Array) -> 
     if isinstance(departure, Fault):
         return np.broadcast_to(departure.seen.holds(j.got, j.truth, points, absolute), j.got.shape)
     assert isinstance(departure, Deviation)
-    p = points.precision
     shown = np.zeros(j.got.shape, np.bool_)
-    for alternative in departure.documented(points, j.name):
-        exact, near = admitted(alternative, p, constant_of(j.name))
-        want, allowed = (np.broadcast_to(trailing(a, j.got.ndim), j.got.shape) for a in (exact, near))
-        beyond = np.isinf(j.got) & (np.abs(want) + allowed > p.largest) & (np.sign(want) == np.sign(j.got))
-        shown |= (distance(j.got, want) <= allowed) | beyond
+    for alternative, _ in alternatives(j, departure, points):
+        shown |= alternative
     return shown
+
+
+def alternatives(j: Judged, deviation: Deviation, points: Points) -> Iterator[tuple[Mask, Array]]:
+    """For each documented result of an output: the entries that show it, and how far the others are beyond it."""
+    p = points.precision
+    with np.errstate(all="ignore"):
+        for alternative in deviation.documented(points, j.name):
+            exact, near = admitted(alternative, p, constant_of(j.name))
+            want, allowed = (np.broadcast_to(trailing(a, j.got.ndim), j.got.shape) for a in (exact, near))
+            over = np.isinf(j.got) & (np.abs(want) + allowed > p.largest) & (np.sign(want) == np.sign(j.got))
+            beyond = distance(j.got, want) - allowed
+            yield (beyond <= 0) | over, beyond
 
 
 def grade_entries(

@@ -6,12 +6,14 @@ import re
 import time
 from collections import Counter
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness import records
+from harness.resume import Finished, ResumeError, finished, mend, require_same
 
 OPTIONS = pytest.StashKey["_Session"]()
 PROPERTY = "lossproof"
@@ -27,6 +29,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--dtype", action="append", default=[], help="only this dtype; repeatable")
     group.addoption("--device", action="append", default=[], help="judge on this device (default cpu); repeatable")
     group.addoption("--effort", default="ci", help="quick, ci or thorough (default ci)")
+    group.addoption("--seed", default=0, type=int, help="of the random rows; equal seeds, equal records")
+    group.addoption("--resume", action="store_true", help="run only the trials that --records has no record of")
     group.addoption("--no-strict", action="store_true", help="weaknesses do not fail")
     group.addoption("--records", default=None, metavar="FILE", help=f"where records go (default {DEFAULT_RECORDS})")
     group.addoption("--stability-html", default=None, metavar="FILE", help="write the HTML stability report")
@@ -67,7 +71,29 @@ class _Session:
         name = self.config.getoption("--effort")
         if name not in EFFORTS:
             raise pytest.UsageError(f"--effort: expected one of {', '.join(EFFORTS)}, got {name!r}")
-        return EFFORTS[name]
+        return replace(EFFORTS[name], seed=self.config.getoption("--seed"))
+
+    @property
+    def records_path(self) -> Path:
+        given = self.config.getoption("--records")
+        return Path(given) if given else DEFAULT_RECORDS
+
+    def header(self, planned: int) -> records.Run:
+        from harness.run import header
+
+        strict = not self.config.getoption("--no-strict")
+        return header(self.effort(), strict=strict, devices=self.devices(), planned=planned)
+
+    def resumed(self) -> Finished | None:
+        """What --resume goes on with; None without the option or without a file."""
+        if not self.config.getoption("--resume"):
+            return None
+        try:
+            if (done := finished(self.records_path)) is not None:
+                require_same(self.records_path, done.run, self.header(0))
+        except (records.RecordsError, ResumeError) as error:
+            raise pytest.UsageError(f"--resume: {error}") from None
+        return done
 
     def trials(self, check: str) -> list[Any]:
         """Trials of one check, planned once a process."""
@@ -123,15 +149,15 @@ class _Session:
     def begin(self, planned: list[str]) -> None:
         """Write the header; ``planned`` names the Subject of every planned trial."""
         from harness.plan import not_run
-        from harness.run import declarations, header
+        from harness.run import declarations
 
-        given = self.config.getoption("--records")
-        path = Path(given) if given else DEFAULT_RECORDS
-        strict = not self.config.getoption("--no-strict")
-        first = header(self.effort(), strict=strict, devices=self.devices(), planned=len(planned))
-        records.write(path, [first, *declarations(self.subjects), *not_run(self.devices(), self.left_out)])
-        self.path = path
+        self.path = self.records_path
         self.expected = Counter(planned)
+        if self.resumed() is not None:
+            mend(self.path)
+            return
+        first: list[records.Line] = [self.header(len(planned)), *declarations(self.subjects)]
+        records.write(self.path, first + list(not_run(self.devices(), self.left_out)))
 
     def append(self, lines: list[str]) -> list[records.Trial]:
         """Write lines as they arrive, so that nothing measured is lost with a worker or an interrupt."""
@@ -140,8 +166,9 @@ class _Session:
             subjects = {_ascii(t.id): t.subject.name for t in self.everything()}
             self.begin([subjects[i] for i in inside if i in subjects])
         assert self.path is not None
+        # The record of a trial comes last: where it is, everything that belongs to it is.
         with self.path.open("a") as file:
-            file.writelines(line + "\n" for line in lines)
+            file.writelines(line + "\n" for line in (*lines[1:], *lines[:1]))
         decoded = [records.decode(line) for line in lines]
         return [line for line in decoded if isinstance(line, records.Trial)]
 
@@ -212,15 +239,28 @@ def failure_text(record: records.Trial) -> str:
     return "\n".join(parts)
 
 
+def trial_of(item: pytest.Item) -> Any:
+    """The trial that a test runs; None for another test, and for the placeholder of a check without trials."""
+    trial = getattr(getattr(item, "callspec", None), "params", {}).get("trial")
+    return trial if hasattr(trial, "check") else None
+
+
+def keep_unfinished(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With --resume: deselect the trials that have a record."""
+    done = config.stash[OPTIONS].resumed()
+    if done is None:
+        return
+    finished_items = [i for i in items if (t := trial_of(i)) is not None and done.has(t.check.name, t.id)]
+    config.hook.pytest_deselected(items=finished_items)
+    items[:] = [i for i in items if i not in set(finished_items)]
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     session = config.stash[OPTIONS]
-    planned = [
-        p["trial"].subject.name
-        for item in items
-        if "trial" in (p := getattr(getattr(item, "callspec", None), "params", {}))
-    ]
-    if planned and not session.worker and not config.option.collectonly:
+    keep_unfinished(config, items)
+    planned = [trial.subject.name for item in items if (trial := trial_of(item)) is not None]
+    if (planned or session.resumed()) and not session.worker and not config.option.collectonly:
         session.begin(planned)
 
 
@@ -301,9 +341,13 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]
     state = session.config.stash[OPTIONS]
     if state.worker or state.path is None:
         return
-    from reports import html, text
+    from reports import html, refusals, text
 
     lines = list(records.read(state.path))
+    if state.resumed() is not None and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        # What the first half found counts too.
+        failed = any(isinstance(t, records.Trial) and t.verdict in records.FAILING for t in lines)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED if failed else pytest.ExitCode.OK
     target = session.config.getoption("--stability-html")
     reporter = session.config.pluginmanager.getplugin("terminalreporter")
 
@@ -313,8 +357,8 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]
 
     if target:
         html.write(Path(target), lines)
-    say("")
-    say(f"records: {state.path}")
+    for line in ["", *refusals.lines(lines), f"records: {state.path}"]:
+        say(line)
     if target:
         say(f"report:  {target}")
     say(text.verdict_sentence(lines))

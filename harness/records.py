@@ -13,6 +13,8 @@ from typing import Any
 import msgspec
 
 SCHEMA = 1
+FAILING = ("fail", "stale", "error")
+"""Verdicts with which a run is not ok."""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag=str.lower):
@@ -167,7 +169,11 @@ class Survey(Record, frozen=True, kw_only=True):
     excused: dict[str, float]
     """Share of the swept entries that each Deviation or Fault excuses."""
     oracle_ulp: float | None = None
-    """Certified error of the oracle, in ulp of float64; it widens every bound. None: not certified."""
+    """Error that the oracle is granted, in ulp of float64 at its running-error scale; it widens every bound."""
+    defined: int = 0
+    """Cases of float64 that the definition in mpmath judged, chosen where they matter."""
+    followed: dict[str, str] = msgspec.field(default_factory=dict)
+    """``deviation: output`` -> ``mathematics``, ``documentation``, ``both`` or ``neither throughout``."""
 
 
 class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -239,9 +245,12 @@ def write(path: Path, lines: Iterable[Line]) -> None:
 
 
 def read(path: Path) -> Iterator[Line]:
-    """Every record of a file. Raises RecordsError for a file that is not one, with the line number."""
+    """Every record of a file. Raises RecordsError for a file that is not one, with the line number.
+
+    A last line without its end is one that a killed run did not finish: it is no record.
+    """
     try:
-        texts = path.read_bytes().splitlines()
+        texts = path.read_bytes().split(b"\n")[:-1]
     except OSError as error:
         raise RecordsError(f"{path}: cannot be read: {error.strerror}") from None
     for number, text in enumerate(texts, start=1):

@@ -104,7 +104,7 @@ def header(effort: Effort, *, strict: bool, devices: Sequence[str], planned: int
         threads=torch.get_num_threads(),
         effort=effort.name,
         strict=strict,
-        seed=0,
+        seed=effort.seed,
         devices=list(devices),
         planned=planned,
     )

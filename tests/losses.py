@@ -96,3 +96,32 @@ def mse_of_three(input: torch.Tensor, target: torch.Tensor, temperature: torch.T
 
 
 not_a_loss = 3
+
+
+def half_clamped_bce(input: torch.Tensor, target: torch.Tensor, reduction: str = "mean") -> torch.Tensor:
+    """Clamps log(input) at -100 as documented, but not log(1 - input)."""
+    rest = torch.where(target == 1, torch.zeros_like(input), (1 - target) * torch.log1p(-input))
+    value = -(target * torch.log(input).clamp(min=-100) + rest)
+    return value if reduction == "none" else getattr(value, reduction)()
+
+
+class ClampedLogarithm(torch.autograd.Function):
+    """max(log x, -100) whose gradient is 0 where it is clamped."""
+
+    @staticmethod
+    def forward(context: Any, x: torch.Tensor) -> torch.Tensor:
+        value = torch.log(x)
+        context.save_for_backward(x, value)
+        return value.clamp(min=-100)
+
+    @staticmethod
+    def backward(context: Any, *upstream: torch.Tensor) -> torch.Tensor:
+        x, value = context.saved_tensors
+        return torch.where(value < -100, torch.zeros_like(x), upstream[0] / x)
+
+
+def clamped_bce(input: torch.Tensor, target: torch.Tensor, reduction: str = "mean") -> torch.Tensor:
+    """As documented throughout: a clamped term has no gradient."""
+    log, rest = ClampedLogarithm.apply(input), ClampedLogarithm.apply(1 - input)
+    value = -(target * log + (1 - target) * rest)
+    return value if reduction == "none" else getattr(value, reduction)()

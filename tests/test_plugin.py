@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from harness import records
 
@@ -72,8 +73,6 @@ def test_a_loss_of_the_user_fails_with_its_reproduction(suite: pytest.Pytester) 
 
 
 def test_an_absent_device_is_recorded_as_not_run(suite: pytest.Pytester) -> None:
-    import torch
-
     if torch.cuda.is_available():
         pytest.skip("this machine has the device")
     run(suite, "--loss", "mse_loss", "--device", "cpu", "--device", "cuda", "--records", "run.jsonl")

@@ -15,7 +15,11 @@ ROOT = Path(__file__).parent.parent
 
 def a_batch() -> Batch:
     x = round_to(FLOAT32, np.array([0.1, -0.0, np.inf, -np.inf, np.nan, 1e-45]))
-    return Batch(args={"input": x, "target": np.arange(6)}, parameters={"margin": 0.5}, precision=FLOAT32)
+    return Batch(
+        args={"input": x, "target": np.arange(6)},
+        parameters={"margin": 0.5, "p": np.inf, "cutoffs": (2, 3)},
+        precision=FLOAT32,
+    )
 
 
 def test_a_case_replays_bit_for_bit() -> None:

@@ -1,0 +1,103 @@
+"""The numbers of one output of a survey: grades, ranges, the worst error and where it is, what was excused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from harness import records
+from harness.binding import Subject
+from harness.bounds import ABSOLUTE_ONLY, GRADES, RANGES, VANISHED
+from harness.cases import Batch
+from harness.deviations import Departure
+from harness.envelope import Envelope, finite, mixed_bounds, scale_of
+from harness.findings import reproduction, ulp_of
+from harness.judge import Judged, Limits, Rows
+from harness.ulp import Array, Precision, to_hex
+
+
+@dataclass(slots=True)
+class Tally:
+    """Roll-up of one output over the sweep."""
+
+    output: str
+    shared: bool
+    """Whether it is the gradient of a tensor that all rows share."""
+    entries: int = 0
+    grades: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(GRADES), np.int64))
+    ranges: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(RANGES), np.int64))
+    grade: int = 0
+    worst_ulp: float = 0.0
+    worst_bad: float = 0.0
+    """The same among entries below mixed-stable."""
+    worst_ratio: float = 0.0
+    worst: tuple[Batch, float, float] | None = None
+    excused: dict[str, int] = field(default_factory=dict)
+    envelope: Envelope = field(default_factory=Envelope)
+
+    def add(self, limits: Limits, j: Judged, departures: Sequence[Departure]) -> None:
+        """Take in a batch."""
+        free = j.excuse == 0
+        self.entries += j.grade.size
+        self.grades += np.bincount(j.grade[free], minlength=len(GRADES))
+        self.ranges += np.bincount(j.range[free], minlength=len(RANGES))
+        for number, departure in enumerate(departures, start=1):
+            if count := int((j.excuse == number).sum()):
+                self.excused[departure.name] = self.excused.get(departure.name, 0) + count
+        if free.any():
+            self.grade = max(self.grade, int(j.grade[free].max()))
+        with np.errstate(all="ignore"):
+            countable = free & np.isfinite(j.error) & np.isfinite(j.truth.exact) & (j.range <= VANISHED)
+            ulps = np.where(countable, j.error / ulp_of(limits.batch.precision, scale_of(j.truth)), -1.0)
+        if not ulps.size:
+            return
+        self._find_worst(limits, j, ulps)
+        if not self.shared:
+            rows, mixed = self.envelope.draw(limits, j, ulps)
+            self._weigh(j, ulps, rows, mixed)
+
+    def _find_worst(self, limits: Limits, j: Judged, ulps: Array) -> None:
+        bad = np.where(j.grade >= ABSOLUTE_ONLY, ulps, -1.0)
+        peaks = [(e, e.max() > seen) for e, seen in ((ulps, self.worst_ulp), (bad, self.worst_bad))]
+        if rows := {int(np.unravel_index(int(np.argmax(e)), e.shape)[0]) for e, new in peaks if new}:
+            chosen = np.array(sorted(rows))
+            self._weigh(j, ulps, chosen, mixed_bounds(limits, j, chosen))
+        self.worst_bad = max(self.worst_bad, float(bad.max()))
+        if ulps.max() > self.worst_ulp:
+            at = np.unravel_index(int(np.argmax(ulps)), ulps.shape)
+            self.worst_ulp = float(ulps[at])
+            batch = limits.batch
+            row = batch if self.shared else batch.take(limits.contract, np.array([at[0]]))
+            self.worst = (row, float(j.got[at]), float(j.truth.exact[at]))
+
+    def _weigh(self, j: Judged, ulps: Array, rows: Rows, mixed: Array) -> None:
+        """Errors in units of their own bounds: the largest in ulp may lie where the bound is widest."""
+        if rows.size:
+            with np.errstate(all="ignore"):
+                ratio = np.where(ulps[rows] > 0, j.error[rows] / mixed, 0.0)
+            self.worst_ratio = max(self.worst_ratio, float(ratio.max()))
+
+    def record(self, subject: Subject, precision: Precision) -> records.OutputTally:
+        """The roll-up as text."""
+        contract = subject.contract
+        exhaustive = contract.scalar and len(contract.args) == 1 and precision.bits == 16
+        case, got, want = self.worst or (None, None, None)
+        case = None if self.shared else case
+        return records.OutputTally(
+            output=self.output,
+            entries=self.entries,
+            grades={g: int(n) for g, n in zip(GRADES, self.grades, strict=True)},
+            ranges={r: int(n) for r, n in zip(RANGES, self.ranges, strict=True) if r and n},
+            grade=GRADES[self.grade] if self.grades.any() else "",
+            worst_ulp=finite(self.worst_ulp),
+            worst_ratio=finite(self.worst_ratio),
+            badge="exhaustive" if exhaustive else "sampled",
+            worst=None if case is None else case.record(),
+            worst_got="" if got is None else to_hex(got),
+            worst_want="" if want is None else to_hex(want),
+            worst_reproduction="" if case is None or want is None else reproduction(subject, case, self.output, want),
+            curve=self.envelope.record(contract.args[0], precision),
+        )
