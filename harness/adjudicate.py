@@ -47,7 +47,7 @@ def adjudicated(
     if definition is None or not rows.size:
         return list(judged), 0
     batch = limits.batch.take(contract, rows)
-    ends = defined(definition, batch.args, batch.parameters, limits.shared)
+    ends = defined(definition, batch.args, contract.settled(batch.parameters), limits.shared)
     truth = refined(limits.truth.rows(rows, limits.shared), ends)
     again = Limits(contract, batch, truth, limits.terms, own_ulp=ROUNDED_ULP)
     got = {j.name: j.got[rows] for j in judged if not limits.whole(j.name)}

@@ -41,8 +41,9 @@ class Batch:
     def truth(self, contract: Contract, upstream: Array | None = None) -> Truth:
         return contract.truth(self.args, self.parameters, upstream)
 
-    def points(self, truth: Truth) -> Points:
-        return Points(args=self.args, parameters=self.parameters, precision=self.precision, truth=truth)
+    def points(self, contract: Contract, truth: Truth) -> Points:
+        parameters = contract.settled(self.parameters)
+        return Points(args=self.args, parameters=parameters, precision=self.precision, truth=truth)
 
     def setting(self, dims: Mapping[str, int]) -> Setting:
         return Setting(precision=self.precision, dims=dims, parameters=self.parameters)

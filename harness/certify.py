@@ -57,7 +57,7 @@ def errors(contract: Contract, batch: Batch) -> dict[str, Array]:
     assert contract.definition is not None
     shared = {a.name for a in contract.args if a.shared}
     truth = batch.truth(contract)
-    ends = defined(contract.definition, batch.args, batch.parameters, shared)
+    ends = defined(contract.definition, batch.args, contract.settled(batch.parameters), shared)
     found = {}
     for name in (n for n in truth.outputs() if n in ends):
         error, ulp = oracle_error(truth.outputs()[name], *ends[name])

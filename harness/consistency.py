@@ -37,13 +37,13 @@ class Followed:
         """Take in the entries of a batch that are inside the region and that nothing else explains."""
         if limits.whole(j.name):
             return
-        points = limits.batch.points(limits.truth)
+        points = limits.batch.points(limits.contract, limits.truth)
         covered = self.deviation.covers(j.name, points, j.got.shape)
         rows = np.flatnonzero(covered.reshape(len(covered), -1).any(axis=1))
         if not rows.size:
             return
         part = limits.batch.take(limits.contract, rows)
-        here = part.points(limits.truth.rows(rows, limits.shared))
+        here = part.points(limits.contract, limits.truth.rows(rows, limits.shared))
         at = j.rows(rows)
         bits = np.where(at.bad, 0, MATHEMATICS)
         for k, (shown, beyond) in enumerate(alternatives(at, self.deviation, here)):

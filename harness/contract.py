@@ -99,6 +99,10 @@ class Contract:
                 return candidate
         raise KeyError(f"Contract {self.name}: expected one of {[a.name for a in self.args]}, got {name!r}")
 
+    def settled(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """``parameters``, and those that are not given at their defaults."""
+        return {p.name: p.values[0] for p in self.parameters} | dict(parameters)
+
     def truth(
         self, arguments: Mapping[str, Any], parameters: Mapping[str, Any], upstream: Array | None = None
     ) -> Truth:
@@ -106,4 +110,4 @@ class Contract:
         shared = any(a.shared and a.differentiable for a in self.args)
         extra = {"upstream": upstream} if shared and upstream is not None else {}
         with np.errstate(all="ignore"):
-            return self.oracle(**arguments, **parameters, **extra)
+            return self.oracle(**arguments, **self.settled(parameters), **extra)

@@ -90,7 +90,7 @@ def _args(contract: Contract, choice: Choices) -> list[Arg]:
 
 
 def _arranged(contract: Contract, args: dict[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
-    return args if contract.arrange is None else contract.arrange(args, parameters)
+    return args if contract.arrange is None else contract.arrange(args, contract.settled(parameters))
 
 
 def sizes(contract: Contract) -> list[dict[str, int]]:

@@ -223,7 +223,7 @@ def _excuse(limits: Limits, j: Judged, rows: Rows, departures: tuple[Departure, 
         return
     whole = limits.whole(j.name)
     batch = limits.batch if whole else limits.batch.take(limits.contract, rows)
-    points = batch.points(limits.truth if whole else limits.truth.rows(rows, limits.shared))
+    points = batch.points(limits.contract, limits.truth if whole else limits.truth.rows(rows, limits.shared))
     part = j if whole else j.rows(rows)
     bad, excuse = part.bad, part.excuse.copy()
     for number, departure in enumerate(departures, start=1):
@@ -271,16 +271,18 @@ def grade_entries(
             + (error > limits.absolute)
         )
         grade: npt.NDArray[np.int8] = np.where(np.isnan(error), UNSTABLE, ladder).astype(np.int8)
-        edge = np.abs(want) + np.where(np.isfinite(limits.mixed), limits.mixed, 0.0) > p.largest
+        reach = np.where(np.isfinite(limits.mixed), limits.mixed, 0.0)
+        low_end, high_end = (want, want) if truth.interval is None else truth.interval
+        above, below = high_end + reach > p.largest, low_end - reach < -p.largest
         range_ = np.zeros(error.shape, np.int8)
         same_sign = np.signbit(got) == np.signbit(want)
-        # Overflow is right where the truth, or the truth within its bound, is beyond the largest number.
-        overflow_ok = np.isinf(got) & edge & same_sign
+        # Overflow is right where an admissible number, or one within its bound, is beyond the largest number.
+        overflow_ok = np.where(got > 0.0, above, below) & np.isinf(got)
         near_top = np.isinf(want) & (p is FLOAT64) & (np.abs(got) >= p.largest * (1 - 2.0**-40)) & same_sign
         fine = overflow_ok | near_top | (error == 0)
         range_[np.isnan(got) & ~np.isnan(want)] = NAN
         range_[np.isinf(got) & ~np.isnan(want) & ~fine] = OVERFLOW
-        range_[np.isinf(got) & edge & ~same_sign] = WRONG_INF
+        range_[np.isinf(got) & (above | below) & ~overflow_ok] = WRONG_INF
         range_[np.isinf(want) & np.isfinite(got) & ~fine] = FINITE_FOR_INF
         range_[np.isnan(want) & ~np.isnan(got)] = FINITE_FOR_NAN
         gone = (got == 0.0) & (np.abs(want) >= p.smallest_normal) & np.isfinite(want) & (error > limits.mixed)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from harness import records
 from harness.binding import Subject
-from harness.bounds import ABSOLUTE_ONLY, GRADES, RANGES, VANISHED
+from harness.bounds import ABSOLUTE_ONLY, GRADES, PARTIAL, RANGES, VANISHED
 from harness.cases import Batch
 from harness.deviations import Departure
 from harness.envelope import Envelope, finite, mixed_bounds, scale_of
@@ -41,14 +41,16 @@ class Tally:
     def add(self, limits: Limits, j: Judged, departures: Sequence[Departure]) -> None:
         """Take in a batch."""
         free = j.excuse == 0
+        # A partial product that leaves the range is counted among the ranges: its error says nothing of the algorithm.
+        graded = free & (j.range != PARTIAL)
         self.entries += j.grade.size
-        self.grades += np.bincount(j.grade[free], minlength=len(GRADES))
+        self.grades += np.bincount(j.grade[graded], minlength=len(GRADES))
         self.ranges += np.bincount(j.range[free], minlength=len(RANGES))
         for number, departure in enumerate(departures, start=1):
             if count := int((j.excuse == number).sum()):
                 self.excused[departure.name] = self.excused.get(departure.name, 0) + count
-        if free.any():
-            self.grade = max(self.grade, int(j.grade[free].max()))
+        if graded.any():
+            self.grade = max(self.grade, int(j.grade[graded].max()))
         with np.errstate(all="ignore"):
             countable = free & np.isfinite(j.error) & np.isfinite(j.truth.exact) & (j.range <= VANISHED)
             ulps = np.where(countable, j.error / ulp_of(limits.batch.precision, scale_of(j.truth)), -1.0)

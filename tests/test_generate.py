@@ -116,6 +116,6 @@ def test_generation_does_not_touch_the_global_generators() -> None:
 
 def test_points_give_an_absent_weight_as_one() -> None:
     batch = next(iter(sweep(SUBJECTS[0], FLOAT32, QUICK)))
-    points = batch.points(batch.truth(SUBJECTS[0].contract))
+    points = batch.points(SUBJECTS[0].contract, batch.truth(SUBJECTS[0].contract))
     assert isinstance(points, Points)
     assert points["no such weight"] == 1.0

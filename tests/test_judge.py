@@ -156,3 +156,11 @@ def test_precision_scaling_tells_unstable_from_stable_without_any_tuning() -> No
     assert worst_ratio(unstable, FLOAT32) > 100
     flat = [worst_ratio(stable, p) for p in PRECISIONS.values()]
     assert max(flat) < 6
+
+
+def test_an_infinity_beyond_an_admissible_end_is_right_and_of_the_other_sign_is_not() -> None:
+    wide = replace(one(0.0), interval=(np.array([-1e3]), np.array([1e8])))
+    assert graded(np.inf, wide, FLOAT16) == ("few-ulp", "")
+    assert graded(-np.inf, wide, FLOAT16)[1] == "wrong-inf"
+    inside = replace(one(0.0), interval=(np.array([-1e3]), np.array([1e3])))
+    assert graded(np.inf, inside, FLOAT16)[1] == "overflow"

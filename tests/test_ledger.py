@@ -55,7 +55,7 @@ class Tally:
 
 def departs(departure: Departure, judged: Judged, batch: Batch, truth: Truth, subject: Subject) -> Any:
     """Entries in which the Fault is seen, or in which the documentation and the mathematics are two numbers."""
-    points, shape = batch.points(truth), judged.error.shape
+    points, shape = batch.points(subject.contract, truth), judged.error.shape
     if isinstance(departure, Deviation):
         exact, differs = round_to(batch.precision, judged.truth.exact), np.zeros(shape, np.bool_)
         for alternative in departure.documented(points, judged.name):
@@ -74,7 +74,7 @@ def seen_in(departure: Departure, judged: Judged, batch: Batch, truth: Truth, su
         if index.size:
             absolute[index] = limits_of(subject.contract, batch, truth, judged.name, index).absolute
     with np.errstate(all="ignore"):
-        shown = _shown(judged, departure, batch.points(truth), absolute)
+        shown = _shown(judged, departure, batch.points(subject.contract, truth), absolute)
     return shown & judged.bad if isinstance(departure, Fault) else shown
 
 
@@ -86,8 +86,8 @@ def observed(subject: Subject, batch: Batch, entries: tuple[Departure, ...]) -> 
     return truth, judge(subject.contract, batch, truth, shaped(seen, truth), entries)
 
 
-def covering(departure: Departure, output: str, batch: Batch, truth: Truth) -> Any:
-    return departure.covers(output, batch.points(truth), truth.outputs()[output].exact.shape)
+def covering(subject: Subject, departure: Departure, output: str, batch: Batch, truth: Truth) -> Any:
+    return departure.covers(output, batch.points(subject.contract, truth), truth.outputs()[output].exact.shape)
 
 
 def at_precision(subject: Subject, witness: Witness, p: Precision) -> Batch | None:
@@ -131,7 +131,9 @@ def hunted_tallies(subject: Subject, precision: Precision) -> dict[str, Tally]:
 def _count(found: dict[str, Tally], subject: Subject, batch: Batch, truth: Truth, judged: list[Judged]) -> None:
     rows = {d.name: np.zeros(batch.rows(subject.contract), np.bool_) for d in subject.departures}
     for j in judged:
-        masks = {d.name: (d, covering(d, j.name, batch, truth)) for d in subject.departures if j.name in d.outputs}
+        masks = {
+            d.name: (d, covering(subject, d, j.name, batch, truth)) for d in subject.departures if j.name in d.outputs
+        }
         masks = {n: (d, inside) for n, (d, inside) in masks.items() if inside.any()}
         explained = {n: inside & seen_in(d, j, batch, truth, subject) for n, (d, inside) in masks.items()}
         for name, (departure, inside) in masks.items():
@@ -203,7 +205,7 @@ def _with(row: Batch, name: str, value: float) -> Batch:
 
 def _holds(subject: Subject, departure: Departure, output: str, row: Batch) -> bool:
     truth = row.truth(subject.contract)
-    return output in truth.outputs() and bool(covering(departure, output, row, truth).all())
+    return output in truth.outputs() and bool(covering(subject, departure, output, row, truth).all())
 
 
 def _edge(

@@ -36,7 +36,7 @@ def smooth_rows(subject: Subject, batch: Batch) -> Mask:
                 good &= np.broadcast_to(output.interval[0] == output.interval[1], good.shape)
             rows &= good.reshape(len(rows), -1).all(axis=1)
     if subject.contract.near_kink is not None:
-        near = np.asarray(subject.contract.near_kink(batch.points(truth)), np.bool_)
+        near = np.asarray(subject.contract.near_kink(batch.points(subject.contract, truth)), np.bool_)
         rows &= ~near.reshape(len(rows), -1).any(axis=1)
     return rows
 

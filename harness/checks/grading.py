@@ -110,7 +110,7 @@ def limits_of(contract: Contract, batch: Batch, truth: Truth, output: str, index
 
 def covered_rows(subject: Subject, batch: Batch, truth: Truth, outputs: Iterable[str]) -> Mask:
     """Rows in which a Departure of the ledger covers one of the outputs."""
-    points = batch.points(truth)
+    points = batch.points(subject.contract, truth)
     covered = np.zeros(truth.value.exact.shape, np.bool_)
     for output in outputs:
         if output != "value" and (output not in truth.gradients or subject.contract.arg(output).shared):
@@ -193,7 +193,7 @@ def _excused(
 ) -> Judged:
     """Bad entries that a Departure explains: a gradient over its coefficient shows what the unreduced one would."""
     name = judged.name
-    points, excuse = batch.points(truth), np.zeros(judged.error.shape, np.int16)
+    points, excuse = batch.points(subject.contract, truth), np.zeros(judged.error.shape, np.int16)
     want = truth.outputs()[name]
     for number, departure in enumerate(subject.departures, start=1):
         covered = departure.covers(name, points, want.exact.shape)

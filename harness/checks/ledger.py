@@ -44,7 +44,7 @@ def shows(subject: Subject, fault: Fault, batch: Batch) -> bool | None:
     if seen.raised is not None:
         return None
     truth = batch.truth(contract)
-    points = batch.points(truth)
+    points = batch.points(subject.contract, truth)
     for j in judge(contract, batch, truth, shaped(seen, truth)):
         here = j.bad & fault.covers(j.name, points, j.bad.shape)
         if not here.any():

@@ -135,7 +135,7 @@ def _seen_there(subject: Subject, batch: Batch, truth: Truth, name: str, fine: M
     """Names of the Faults whose rows changed."""
     if len(fine) != len(covered) or not (covered & ~fine).any():
         return []
-    points, shape = batch.points(truth), truth.outputs()[name].exact.shape
+    points, shape = batch.points(subject.contract, truth), truth.outputs()[name].exact.shape
     return [f.name for f in subject.faults if f.covers(name, points, shape).any()]
 
 

@@ -36,7 +36,7 @@ class ClassIndex:
         count = setting.dims[self.classes]
         if self.avoid is not None:
             index = rng.integers(0, count - 1, shape)
-            return np.asarray(index + (index >= setting.parameters[self.avoid]), np.int64)
+            return np.asarray(index + (index >= setting.parameters.get(self.avoid, 0)), np.int64)
         index = rng.integers(0, count, shape)
         if self.ignored is not None and self.ignored in setting.parameters:
             index = np.where(rng.random(shape) < 0.15, ignored_index(setting.parameters[self.ignored]), index)

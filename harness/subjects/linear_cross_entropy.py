@@ -175,8 +175,53 @@ def _overflow(
     return overflow_faults(stages, outputs, {o: biased if o == "linear_bias" else witness for o in outputs}, dtypes)
 
 
-FAULTS = (*IGNORED, *HARD_CONFIDENT, *_overflow(("value", "input", "linear_weight", "linear_bias"), OVERFLOW))
+def _flushed(at: Points) -> Mask:
+    """Subnormal entries of the matrix, or a gradient below the normal numbers: so much of it that other roundings
+    reach its bound."""
+    stage = _stages(at)[0]
+    subnormal = np.where(np.abs(at["linear_weight"]) < at.precision.smallest_normal, at["linear_weight"], 0.0)
+    least = np.minimum(np.abs(at.truth.gradients["input"].exact), at.precision.smallest_normal)
+    lost = np.abs(slope_of(stage.logits, stage.coefficients) @ subnormal) + least
+    return np.asarray(lost > 0.5 * least_bound("input", at), np.bool_)
+
+
+FEATURES, CLASSES, MANY = 16, 10, 32
+DOT_PRODUCTS = getattr(torch.cpu, "_is_avx512_bf16_supported", bool)()
+"""Whether the CPU multiplies bfloat16 by VDPBF16PS, which takes subnormal numbers for 0."""
+
+
+def _subnormal_matrix(target: list[Any]) -> tuple[Fault, ...]:
+    """The Fault of matrix products of many rows, where this machine has the instruction."""
+    fault = Fault(
+        name="subnormal numbers are 0 in bfloat16 matrix products of 32 rows and more",
+        where="bfloat16 on CPUs with avx512_bf16: subnormal entries of linear_weight, or a gradient that is subnormal,"
+        " beyond half the bound",
+        region=_flushed,
+        outputs=("input",),
+        dtypes=("bfloat16",),
+        seen=LOST_DIGITS,
+        witnesses=(
+            Witness(
+                args={
+                    "input": [[0.0] * FEATURES] * MANY,
+                    "linear_weight": [["0x1.8p-127"] * FEATURES, *([["-0x1.8p-127"] * FEATURES] * (CLASSES - 1))],
+                    "target": target * MANY,
+                },
+                dtype="bfloat16",
+            ),
+        ),
+    )
+    return (fault,) if DOT_PRODUCTS else ()
+
+
+FAULTS = (
+    *IGNORED,
+    *_subnormal_matrix([0]),
+    *HARD_CONFIDENT,
+    *_overflow(("value", "input", "linear_weight", "linear_bias"), OVERFLOW),
+)
 SOFT_FAULTS = (
+    *_subnormal_matrix([[1.0, *([0.0] * (CLASSES - 1))]]),
     *(
         replace(fault, dtypes=ALL_DTYPES, witnesses=(*fault.witnesses, BEYOND_ONE))
         if fault.outputs == ("input",)
@@ -307,7 +352,7 @@ def _chunk_sum_overflows(at: Points) -> Mask:
 
 OPPOSED = Witness(
     args={
-        "input": [[60000.0]] * 80 + [[-60000.0]] * 80,
+        "input": [[6000.0]] * 80 + [[-6000.0]] * 80,
         "linear_weight": [[0.0], [0.0]],
         "target": [0] * 160,
     },
