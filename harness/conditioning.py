@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,8 @@ GROUPS = 64
 """Entries of a row are moved one by one up to this many, beyond in this many groups."""
 WIDE, WIDE_GROUPS = 4096, 4
 """Rows wider than this are moved in so few groups: one call of the oracle then costs as much as a thousand rows."""
+TOGETHER = 2**15
+"""Numbers in one call of the oracle: moves of few rows share a call, and their temporaries stay in the cache."""
 
 
 def _conditioning_args(contract: Contract, batch: Batch) -> list[str]:
@@ -59,14 +61,17 @@ def value_conditioning(contract: Contract, batch: Batch, truth: Truth) -> Array:
 
 
 def _changes(contract: Contract, moved: Batch, truth: Truth, outputs: list[str]) -> dict[str, Array]:
+    """How far each gradient is from that of ``truth``; ``moved`` may hold its rows several times over."""
     other = moved.truth(contract)
     changes = {}
     for name in outputs:
         before, after = truth.gradients[name], other.gradients[name]
+        shape = (-1, *before.exact.shape)
         ends_before = before.interval or (before.exact, before.exact)
         ends_after = after.interval or (after.exact, after.exact)
         with np.errstate(all="ignore"):
-            change = np.maximum(np.abs(ends_after[0] - ends_before[0]), np.abs(ends_after[1] - ends_before[1]))
+            apart = [np.abs(np.reshape(a, shape) - b) for a, b in zip(ends_after, ends_before, strict=True)]
+        change = np.maximum(*apart)
         changes[name] = np.where(np.isnan(change), 0.0, change)
     return changes
 
@@ -83,22 +88,17 @@ def gradient_conditioning(contract: Contract, batch: Batch, truth: Truth) -> tup
     names = _conditioning_args(contract, batch)
     p = batch.precision
 
-    def moved(changes: Mapping[str, Array]) -> dict[str, Array]:
-        return _changes(contract, Batch(**{**_fields(batch), "args": {**batch.args, **changes}}), truth, outputs)
-
     for name in names:
-        x = batch.args[name]
-        soft = _soft(contract, name, x)
-        width = int(np.prod(x.shape[1:]))
-        for group in np.array_split(np.arange(width), min(width, GROUPS if width <= WIDE else WIDE_GROUPS)):
-            here = np.zeros((1, width), np.bool_)
-            here[0, group] = True
-            where = soft & np.broadcast_to(here.reshape((1, *x.shape[1:])), x.shape)
-            if not where.any():
-                continue
-            up, down = (moved({name: np.where(where, _within(contract, name, step(p, x, by), x), x)}) for by in (1, -1))
+        for where in _entries(contract, batch, name):
+            x = batch.args[name]
+            ways = [np.where(where, _within(contract, name, step(p, x, by), x), x) for by in (1, -1)]
+            copies = 2 * len(where)
+            repeated = _repeated(contract, batch, copies)
+            every = {**repeated.args, name: np.concatenate(ways).reshape(-1, *x.shape[1:])}
+            changes = _changes(contract, replace(repeated, args=every), truth, outputs)
             for n in outputs:
-                total[n] += np.maximum(up[n], down[n])
+                up, down = changes[n][: len(where)], changes[n][len(where) :]
+                total[n] += np.maximum(up, down).sum(axis=0)
     rising = {}
     for sign in (1, -1):
         for name in names:
@@ -107,16 +107,36 @@ def gradient_conditioning(contract: Contract, batch: Batch, truth: Truth) -> tup
             x = batch.args[name]
             candidate = step(p, x, direction.astype(np.int64))
             rising[name] = np.where(_soft(contract, name, x), _within(contract, name, candidate, x), x)
-        change = moved(rising)
+        change = _changes(contract, replace(batch, args={**batch.args, **rising}), truth, outputs)
         for n in outputs:
-            joint[n] = np.maximum(joint[n], change[n])
+            joint[n] = np.maximum(joint[n], change[n][0])
     return total, joint
+
+
+def _entries(contract: Contract, batch: Batch, name: str) -> Iterator[Mask]:
+    """Which entries of an argument are moved at once: masks (moves, rows, ...), as many as one call can hold."""
+    x = batch.args[name]
+    soft = _soft(contract, name, x)
+    width = int(np.prod(x.shape[1:]))
+    groups = np.array_split(np.arange(width), min(width, GROUPS if width <= WIDE else WIDE_GROUPS))
+    masks = np.zeros((len(groups), 1, width), np.bool_)
+    for k, group in enumerate(groups):
+        masks[k, 0, group] = True
+    numbers = sum(a.size for n, a in batch.args.items() if not contract.arg(n).shared)
+    at_once = max(1, TOGETHER // max(2 * numbers, 1))
+    for start in range(0, len(groups), at_once):
+        part = masks[start : start + at_once].reshape(-1, 1, *x.shape[1:]) & soft
+        part = part[part.reshape(len(part), -1).any(axis=1)]
+        if len(part):
+            yield part
+
+
+def _repeated(contract: Contract, batch: Batch, copies: int) -> Batch:
+    """The rows ``copies`` times over; tensors that all rows share stay as they are."""
+    args = {n: a if contract.arg(n).shared else np.concatenate([a] * copies) for n, a in batch.args.items()}
+    return replace(batch, args=args)
 
 
 def _within(contract: Contract, name: str, moved: Array, x: Array) -> Array:
     """A move never leaves the domain."""
     return np.where(contract.arg(name).kind.legal(moved), moved, x)
-
-
-def _fields(batch: Batch) -> dict[str, Any]:
-    return {f: getattr(batch, f) for f in batch.__dataclass_fields__}
