@@ -74,17 +74,34 @@ def test_a_law_that_applies_nowhere_is_an_error_of_ours() -> None:
         run("laws", subject(mse, MSE, args=MSE.args[:2], laws=(law,)), "empty")
 
 
-@pytest.mark.parametrize("factor", [1.0, 1.01])
-def test_a_sibling_is_another_loss_built_from_torch(factor: float) -> None:
+def squares(factor: float, only: float = np.inf) -> declare.Sibling:
+    """The sibling of mse; ``factor`` is wrong unless 1, from differences of ``only`` on."""
+
     def move(at: Points) -> declare.Moved:
-        difference = np.abs(at["input"] - at["target"]) < 1e30
-        return declare.Moved(args=dict(at.args), parameters={}, applies=difference, factor=factor)
+        difference = np.abs(at["input"] - at["target"])
+        wrong = np.where(difference < only, 1.0, factor)
+        return declare.Moved(args=dict(at.args), parameters={}, applies=difference < 1e30, factor=wrong)
 
     def build(torch_: Any) -> Callable[..., Any]:
         return lambda input, target: (input - target) * (input - target)
 
-    law = declare.Sibling(name="sibling", move=move, loss=build, real=("input", "target"))
-    assert bool(defects(run("laws", subject(mse, MSE, laws=(law,)), "sibling"))) == (factor != 1.0)
+    return declare.Sibling(name="sibling", move=move, loss=build, real=("input", "target"))
+
+
+def enlarged(input: Any, target: Any, reduction: str = "mean") -> Any:
+    return 1.01 * mse(input, target, reduction=reduction)
+
+
+@pytest.mark.parametrize(("loss", "wrong"), [(mse, False), (enlarged, True)])
+def test_a_sibling_is_another_loss_built_from_torch(loss: Callable[..., Any], wrong: bool) -> None:
+    assert bool(defects(run("laws", subject(loss, MSE, laws=(squares(1.0),)), "sibling"))) == wrong
+
+
+def test_the_subject_is_not_blamed_for_its_sibling() -> None:
+    assert not defects(run("laws", subject(mse, MSE, laws=(squares(1.01, only=100.0),)), "sibling"))
+    assert defects(run("laws", subject(enlarged, MSE, laws=(squares(1.01, only=100.0),)), "sibling"))
+    with pytest.raises(RuntimeError, match="the sibling is off the truth in"):
+        run("laws", subject(mse, MSE, laws=(squares(1.01, only=0.0),)), "sibling")
 
 
 # -- calls that must raise ---------------------------------------------------------------------------------------------

@@ -88,13 +88,13 @@ def _judge_sibling(
     with np.errstate(all="ignore"):
         want = np.broadcast_to(factor, got.shape) * np.reshape(other, got.shape)
     rows = applies & before.usable("value") & np.isfinite(want)
-    evidence.cases += int(rows.sum())
     index = np.flatnonzero(rows & (got != want))
-    if not index.size:
-        return
-    allowed = before.limits("value", index)
+    allowed = before.limits("value", index) if index.size else np.zeros(0)
     # A sibling that is off the truth itself says nothing about the Subject.
     right = np.abs(want[index] - before.truth.value.exact[index]) <= allowed
+    evidence.cases += int(rows.sum()) - int((~right).sum())
+    if int((~right).sum()) > rows.sum() / 2:
+        raise RuntimeError(f"{law}: the sibling is off the truth in {(~right).sum()} of {rows.sum()} rows")
     broken = index[right & ~(np.abs(got[index] - want[index]) <= 2.0 * allowed)]
     if broken.size:
         row = int(broken[0])

@@ -49,15 +49,22 @@ class Side:
         wanted = self.truth.outputs().get(output)
         return found if found is not None and wanted is not None and found.shape == wanted.exact.shape else None
 
-    def usable(self, output: str) -> Mask:
-        """Rows whose output is finite, smooth and covered by no Departure."""
+    def regular(self, output: str) -> Mask:
+        """Rows whose output is finite and smooth."""
         got, want = self.got(output), self.truth.outputs()[output]
         assert got is not None
         good = np.isfinite(got) & np.isfinite(want.exact)
         if want.interval is not None:
             good &= np.broadcast_to(want.interval[0] == want.interval[1], good.shape)
-        rows: Mask = np.asarray(good.reshape(len(good), -1).all(axis=1))
-        return rows & ~covered_rows(self.subject, self.batch, self.truth, [output])
+        return np.asarray(good.reshape(len(good), -1).all(axis=1))
+
+    def uncovered(self, output: str) -> Mask:
+        """Rows in which no Departure covers the output."""
+        return ~covered_rows(self.subject, self.batch, self.truth, [output])
+
+    def usable(self, output: str) -> Mask:
+        """Rows whose output is finite, smooth and covered by no Departure."""
+        return self.regular(output) & self.uncovered(output)
 
     def limits(self, output: str, index: npt.NDArray[np.intp]) -> Array:
         return limits_of(self.subject.contract, self.batch, self.truth, output, index).absolute
@@ -76,7 +83,9 @@ def related(
         got, old = after.got(name), before.got(source)
         if got is None or old is None or old.shape != got.shape:
             continue
-        rows = applies & before.usable(source) & after.usable(name)
+        rows = applies & before.regular(source) & after.regular(name)
+        if name == "value":
+            rows &= before.uncovered(source) & after.uncovered(name)
         scale = np.reshape(np.broadcast_to(sign, (len(rows),)), (len(rows),) + (1,) * (got.ndim - 1))
         with np.errstate(all="ignore"):
             want = scale * old
@@ -86,6 +95,10 @@ def related(
                 allowed = after.limits(name, index) + np.abs(scale[index]) * before.limits(source, index)
                 off = ~(np.abs(got[index] - want[index]) <= allowed)
                 broken = index[off.reshape(len(off), -1).any(axis=1)]
+        if broken.size and name != "value":
+            # The regions of the ledger are dear: they are asked for where something is broken.
+            rows &= before.uncovered(source) & after.uncovered(name)
+            broken = broken[rows[broken]]
         yield name, rows, broken, want, got
 
 
