@@ -53,6 +53,20 @@ def _explained(trial: Trial, outcome: Outcome) -> Outcome:
     return replace(outcome, findings=tuple(left), excused=tuple(sorted(excused)))
 
 
+CASE_BY_CASE = ("value", "gradient", "range")
+"""Checks that set apart what the baseline shares case by case."""
+
+
+def _set_apart(trial: Trial, outcome: Outcome, other: Context) -> Outcome:
+    """The outcome without the findings that the baseline shows in the same row of the same check."""
+    if not outcome.findings or other.item not in trial.check.items(other.subject):
+        return outcome
+    known = {(f.kind, f.output, f.severity) for f in trial.check.run(other).findings}
+    shared = tuple(f for f in outcome.findings if (f.kind, f.output, f.severity) in known)
+    left = tuple(f for f in outcome.findings if f not in shared)
+    return replace(outcome, findings=left, shared=(*outcome.shared, *shared))
+
+
 def run(trial: Trial, effort: Effort, *, strict: bool, baseline: Subject | None = None) -> list[records.Line]:
     """Run one trial: its record, and the survey where it carries one. An exception of ours is the verdict ``error``."""
     started = time.perf_counter()
@@ -67,6 +81,8 @@ def run(trial: Trial, effort: Effort, *, strict: bool, baseline: Subject | None 
     lines: list[records.Line] = []
     try:
         outcome = _explained(trial, trial.check.run(context))
+        if baseline is not None and trial.check.name not in CASE_BY_CASE:
+            outcome = _set_apart(trial, outcome, replace(context, subject=replace(baseline, faults=()), baseline=None))
         result = verdict(outcome, trial.subject, strict=strict)
         reason = outcome.unsupported or ", ".join(outcome.stale)
         if trial.check.name == SURVEY_CHECK and not outcome.unsupported:

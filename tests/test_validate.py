@@ -97,6 +97,9 @@ def test_a_baseline_sets_apart_what_it_shares() -> None:
     accuracy = [t for t in beside.trials if t.check in ("value", "gradient", "range")]
     assert all(t.verdict == "pass" for t in accuracy)
     assert any(t.shared for t in accuracy)
+    tables = [t for t in beside.trials if t.check == "special"]
+    assert any(t.shared for t in tables)
+    assert beside.ok, [f.message for f in beside.findings]
     worse = checked(losses.naive_bce, "binary_cross_entropy_with_logits", baseline="torch")
     assert not worse.ok
 
