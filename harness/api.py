@@ -178,10 +178,17 @@ def validate(
     subject = subject_for(loss, like, name=name, expression=expression, setup=setup)
     other = baseline_for(baseline, subject.contract)
     trials = plan([subject], dtypes=dtypes, devices=devices, checks=checks)
+    absent = not_run(devices)
+    if not trials:
+        why = (
+            "; ".join(f"{line.what}: {line.reason}" for line in absent)
+            or f"none of the checks {', '.join(checks)} applies"
+        )
+        raise UsageError(f"{subject.name}: expected something to judge, got nothing: {why}")
     lines: list[records.Line] = [
         header(budget, strict=strict, devices=devices, planned=len(trials)),
         *declarations([subject]),
-        *not_run(devices),
+        *absent,
     ]
     with one_thread():
         for done, trial in enumerate(trials):

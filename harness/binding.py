@@ -110,7 +110,9 @@ def bind(
     """
     label = name or getattr(loss, "__qualname__", None) or type(loss).__name__
     constructed = inspect.isclass(loss)
-    options, needed, options_open = accepted(loss.__init__) if constructed else ([], [], False)
+    # torch.nn.Module takes any keyword and refuses it.
+    own = constructed and getattr(loss.__init__, "__module__", None) != "torch.nn.modules.module"
+    options, needed, options_open = accepted(loss.__init__) if own else ([], [], False)
     forward = getattr(loss, "forward", None) or loss.__call__ if constructed else loss
     target = forward if constructed else (loss.forward if hasattr(loss, "forward") else loss)
     names, required, names_open = accepted(target)

@@ -98,7 +98,8 @@ def gradient_conditioning(contract: Contract, batch: Batch, truth: Truth) -> tup
             changes = _changes(contract, replace(repeated, args=every), truth, outputs)
             for n in outputs:
                 up, down = changes[n][: len(where)], changes[n][len(where) :]
-                total[n] += np.maximum(up, down).sum(axis=0)
+                with np.errstate(over="ignore"):
+                    total[n] += np.maximum(up, down).sum(axis=0)
     rising = {}
     for sign in (1, -1):
         for name in names:

@@ -292,6 +292,7 @@ def differentiate(subject: Subject, batch: Batch, mode: str, leaves: tuple[str, 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             if mode == "gradgradcheck":
+                _backward_twice(loss, inputs)
                 torch.autograd.gradgradcheck(loss, inputs, fast_mode=fast)
             else:
                 forward = mode == "forward-mode"
@@ -301,6 +302,19 @@ def differentiate(subject: Subject, batch: Batch, mode: str, leaves: tuple[str, 
     except Exception as error:
         return Raised(type=type(error).__name__, message=str(error))
     return None
+
+
+def _backward_twice(loss: Callable[..., Tensor], inputs: tuple[Tensor, ...]) -> None:
+    """Raise what a function raises that is marked as differentiable once; gradgradcheck would see zeros."""
+    copies = tuple(x.detach().clone().requires_grad_() for x in inputs)
+    value = loss(*copies)
+    upstream = torch.ones_like(value).requires_grad_()
+    first: tuple[Tensor | None, ...] = torch.autograd.grad(
+        value, copies, upstream, create_graph=True, allow_unused=True
+    )
+    live = [g.sum() for g in first if g is not None and g.requires_grad]
+    if live:
+        torch.stack(live).sum().backward()
 
 
 def sibling(

@@ -147,6 +147,8 @@ def literal(array: npt.NDArray[Any], dtype: str) -> str:
         return "[" + ", ".join(nested(part) for part in a) + "]"
 
     kind = "int64" if np.issubdtype(array.dtype, np.integer) else dtype
+    if not array.size:
+        return f"torch.empty({array.shape}, dtype=torch.{kind})"
     return f"torch.tensor({nested(array)}, dtype=torch.{kind})"
 
 
@@ -169,12 +171,17 @@ def reproduction(subject: Subject, batch: Batch, output: str, want: float | list
     return "\n".join(lines)
 
 
+def _python(value: Any) -> str:
+    """A parameter as Python without imports."""
+    return f'float("{value}")' if isinstance(value, float) and not math.isfinite(value) else repr(value)
+
+
 def call_text(subject: Subject, batch: Batch) -> str:
     """The call as Python: tensors by name, parameters and reduction as keywords."""
     given = dict(batch.parameters)
     if subject.reductions:
         given["reduction"] = batch.reduction
-    keywords = [f"{k}={v!r}" for k, v in given.items()]
+    keywords = [f"{k}={_python(v)}" for k, v in given.items()]
     tensors = [(n, subject.places.get(n, n)) for n in batch.args]
     if not subject.constructed:
         return f"{subject.expression}({', '.join([*(f'{place}={n}' for n, place in tensors), *keywords])})"

@@ -18,6 +18,8 @@ Fails = Callable[[Batch], npt.NDArray[np.bool_]]
 """Which rows of a batch still show the finding."""
 
 ROUNDS = 40
+NUMBERS = 2**20
+"""Numbers that are judged in all, rows of a thousand classes being dear; simpler numbers are not sought beyond."""
 
 
 def complexity(values: npt.NDArray[Any]) -> Array:
@@ -71,8 +73,9 @@ def _shrunk_dimensions(contract: Contract, batch: Batch) -> list[Batch]:
         size = batch.args[first.name].shape[axis]
         if any(batch.args[a.name].shape[a.dims.index(dim) + (not a.shared)] != size for a in holders):
             continue  # an arrangement has cut the dimension to what the parameters say
-        keeps: list[slice | list[int]] = [slice(0, n) for n in {1, 2, size // 2, size - 1} if 0 < n < size]
-        keeps += [[j for j in range(size) if j != i] for i in range(size)] if 2 < size <= 64 else []
+        least = 1 if len(contract.dims[dim]) > 1 else size  # a dimension of one size, such as the parts of a number
+        keeps: list[slice | list[int]] = [slice(0, n) for n in {1, 2, size // 2, size - 1} if least <= n < size]
+        keeps += [[j for j in range(size) if j != i] for i in range(size)] if max(2, least) < size <= 64 else []
         for keep in keeps:
             kept = np.arange(size)[keep]
             args = dict(batch.args)
@@ -98,13 +101,15 @@ def _shrunk_dimensions(contract: Contract, batch: Batch) -> list[Batch]:
 
 def minimise(contract: Contract, batch: Batch, fails: Fails) -> Batch:
     """``batch`` has one row that fails; the result has one row that fails in the same way and is no more complex."""
-    current = batch
+    current, judged = batch, 0
     for _ in range(ROUNDS):
         smaller = next((c for c in _shrunk_dimensions(contract, current) if _holds(fails, c)), None)
         if smaller is not None:
             current = smaller
             continue
-        simpler = _simplified(contract, current, fails)
+        many = _variants(contract, current)
+        judged += 0 if many is None else sum(a.size for a in many.args.values())
+        simpler = None if many is None or judged > NUMBERS else _simplest(contract, many, fails)
         if simpler is None:
             break
         current = simpler
@@ -116,8 +121,8 @@ def _holds(fails: Fails, batch: Batch) -> bool:
     return bool(len(result)) and bool(result.all())
 
 
-def _simplified(contract: Contract, batch: Batch, fails: Fails) -> Batch | None:
-    """The simplest of all rows that differ from the present one in one number, if one is simpler and fails."""
+def _variants(contract: Contract, batch: Batch) -> Batch | None:
+    """All rows that differ from the present one in one simpler number."""
     variants: list[tuple[str, int, float]] = []
     for name, array in batch.args.items():
         arg = contract.arg(name)
@@ -137,7 +142,11 @@ def _simplified(contract: Contract, batch: Batch, fails: Fails) -> Batch | None:
     args = {k: v if contract.arg(k).shared else np.repeat(v, count, axis=0) for k, v in batch.args.items()}
     for row, (name, i, candidate) in enumerate(variants):
         args[name].reshape(count, -1)[row, i] = candidate
-    many = replace(batch, args=args)
+    return replace(batch, args=args)
+
+
+def _simplest(contract: Contract, many: Batch, fails: Fails) -> Batch | None:
+    """The simplest row that fails, if one does."""
     good = np.flatnonzero(fails(many))
     if not len(good):
         return None

@@ -62,7 +62,7 @@ def plan(
     for subject in subjects:
         mine = [c for c in wanted if (c.name in TWIN_CHECKS) == (subject.twin is not None)]
         if subject.misshapen:
-            mine = [c for c in mine if c.name == SURVEY_CHECK]
+            mine = [c for c in catalogue() if c.name == SURVEY_CHECK]
         rows = [(check, item) for check in mine for item in check.items(subject)]
         for device in devices:
             if available(device):

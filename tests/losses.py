@@ -57,6 +57,8 @@ class _CrossEntropy(torch.autograd.Function):
 
 
 def log1p_cross_entropy(input: torch.Tensor, target: torch.Tensor, reduction: str = "mean") -> torch.Tensor:
+    if input.ndim != 2:
+        raise NotImplementedError(f"input: expected (N, C), got {tuple(input.shape)}")
     return reduced(_CrossEntropy.apply(input, target), reduction)
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 from mpmath import mp
 
-from reference import embedding
+from reference import cosine, distance, embedding
 from reference.mp import embedding as definitions
 from reference.truth import Array, Output, Truth
 
@@ -51,6 +51,14 @@ def related(rng: np.random.Generator, x: Array) -> Array:
     return np.where(np.isfinite(made), made, x)
 
 
+HOMES = {
+    "cosine_similarity": cosine,
+    "cosine_distance": cosine,
+    "pairwise_distance": distance,
+    "squared_distance": distance,
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Case:
     name: str
@@ -63,7 +71,7 @@ class Case:
 
     @property
     def oracle(self) -> Callable[..., Truth]:
-        found: Callable[..., Truth] = getattr(embedding, self.name)
+        found: Callable[..., Truth] = getattr(HOMES.get(self.name, embedding), self.name)
         return found
 
     def draw(self) -> dict[str, Array]:
@@ -225,7 +233,7 @@ def test_torch_agrees_on_ordinary_embeddings(case: Case) -> None:
 
 def test_gradient_of_the_cosine_is_an_interval_where_the_norm_is_eps() -> None:
     x, y = np.array([[0.25, 0.0], [0.125, 0.0], [0.5, 0.0]]), np.array([[1.0, 1.0]] * 3)
-    out = embedding.cosine_similarity(x, y, eps=0.25).gradients["x1"]
+    out = cosine.cosine_similarity(x, y, eps=0.25).gradients["x1"]
     assert out.interval is not None
     c = np.sqrt(0.5)
     np.testing.assert_allclose(out.interval[0][0], [0.0, 4 * c], atol=1e-15)
@@ -260,9 +268,9 @@ def test_nan_reaches_its_row_and_no_other(case: Case) -> None:
 @pytest.mark.parametrize("p", [1.0, 2.0, 3.0, 0.5, np.inf])
 def test_an_infinite_difference_has_an_infinite_distance(p: float) -> None:
     x = np.array([[np.inf, 1.0], [-np.inf, 1.0], [np.inf, -np.inf]])
-    truth = embedding.pairwise_distance(x, np.zeros_like(x), p=p)
+    truth = distance.pairwise_distance(x, np.zeros_like(x), p=p)
     assert (truth.value.exact == np.inf).all()
-    assert np.isnan(embedding.pairwise_distance(x, x, p=p).value.exact).all()
+    assert np.isnan(distance.pairwise_distance(x, x, p=p).value.exact).all()
 
 
 def test_a_target_that_is_no_sign_has_no_loss() -> None:
@@ -275,7 +283,7 @@ def test_a_target_that_is_no_sign_has_no_loss() -> None:
 def test_wrong_parameters_are_told() -> None:
     x = np.ones((1, 2))
     with pytest.raises(ValueError, match="got 0"):
-        embedding.pairwise_distance(x, x, p=0.0)
+        distance.pairwise_distance(x, x, p=0.0)
     with pytest.raises(ValueError, match="got 'manhattan'"):
         embedding.triplet_margin_with_distance_loss(x, x, x, distance="manhattan")
 
@@ -284,6 +292,6 @@ def test_the_distance_may_be_an_oracle() -> None:
     rng = np.random.default_rng(2)
     a, p, n = rng.standard_normal((3, 9, WIDTH))
     named = embedding.triplet_margin_with_distance_loss(a, p, n, distance="squared", swap=True)
-    given = embedding.triplet_margin_with_distance_loss(a, p, n, distance=embedding.squared_distance, swap=True)
+    given = embedding.triplet_margin_with_distance_loss(a, p, n, distance=distance.squared_distance, swap=True)
     for name, out in named.outputs().items():
         np.testing.assert_allclose(given.outputs()[name].exact, out.exact, rtol=1e-14)

@@ -171,3 +171,46 @@ def test_only_the_named_check_is_run_and_fail_fast_says_what_it_left() -> None:
     assert short.trials[-1].verdict == "fail"
     (left,) = [line for line in short.lines if type(line).__name__ == "NotRun"]
     assert re.fullmatch(r"\d+ trials", left.what)  # type: ignore[union-attr]
+
+
+def mean_over_the_first_axis(input: torch.Tensor, target: torch.Tensor, reduction: str = "mean") -> torch.Tensor:
+    value = (input - target) ** 2
+    return {"none": value, "mean": value.sum() / max(len(value), 1) if value.ndim else value, "sum": value.sum()}[
+        reduction
+    ]
+
+
+def one_column_too_many(input: torch.Tensor, target: torch.Tensor, reduction: str = "mean") -> torch.Tensor:
+    value = ((input - target) ** 2)[..., None]
+    return value if reduction == "none" else 7 * getattr(value, reduction)()
+
+
+def test_a_mean_over_the_wrong_axes_fails_where_the_loss_takes_matrices() -> None:
+    result = validate(mean_over_the_first_axis, "mse_loss", dtype="float32", check="reductions")
+    assert not result.ok
+    assert any("layout matrix" in f.message for f in result.findings if f.severity == "defect")
+
+
+def test_a_result_of_another_shape_fails_whatever_is_asked() -> None:
+    for check in (None, "form"):
+        result = validate(one_column_too_many, "mse_loss", dtype="float32", check=check)
+        assert [f.kind for f in result.findings] == ["shape"]
+        assert not result.ok
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has the device")
+def test_nothing_to_judge_is_no_pass() -> None:
+    with pytest.raises(UsageError, match="expected something to judge, got nothing: device cuda: "):
+        validate(losses.sound_bce, "BCEWithLogitsLoss", device="cuda")
+
+
+class Plain(torch.nn.Module):
+    """A Module without a constructor of its own."""
+
+    def forward(self, input: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.mse_loss(input, target)
+
+
+def test_a_class_without_a_constructor_is_bound() -> None:
+    result = validate(Plain, "mse_loss", dtype="float32", check=["value", "reductions"])
+    assert result.ok, [f.message for f in result.findings]

@@ -24,6 +24,10 @@ def declared(context: Context, raised: Raised | None, topic: str) -> Outcome | N
 
 def _accuracy(context: Context, *, gradient: bool) -> Outcome:
     found = context.measurement()
+    if context.subject.misshapen and not gradient:
+        message = f"{context.subject.name}: unreduced loss: expected one value a row, got another shape"
+        shapeless = Finding(severity="defect", kind="shape", output="", message=message)
+        return Outcome(findings=found.irregular or (shapeless,))
     stopped = declared(context, found.raised, context.precision.name) if not found.cases else None
     if stopped is None and gradient:
         stopped = declared(context, found.gradient_raised, f"{context.precision.name} gradient")

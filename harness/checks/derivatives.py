@@ -9,7 +9,7 @@ import numpy as np
 from harness.binding import Subject
 from harness.cases import Batch
 from harness.checks.base import Check, Context, Outcome, register
-from harness.checks.grading import Evidence, VacuousCheckError, convention, covered_rows, defect, refused
+from harness.checks.grading import Evidence, VacuousCheckError, covered_rows, defect, refused
 from harness.checks.sampling import calm, first_sizes, settings_of
 from harness.deviations import Mask
 from harness.evaluate import differentiate
@@ -73,8 +73,7 @@ def _derivative(context: Context, mode: str) -> Outcome:
                 return refused(context, raised, TOPICS[mode], mode)
             where = f"{mode} with {dict(choice.parameters)}"
             said = f"{where}: derivatives differ from finite differences: {_brief(raised.message)}"
-            put = defect if mode == "gradcheck" else convention
-            evidence.put(put(subject, mode, said, batch=batch))
+            evidence.put(defect(subject, mode, said, batch=batch))
     everywhere = tuple(d.name for d in subject.contract.deviations if d.outputs != ("value",))
     if not evidence.cases and everywhere:
         return Outcome(excused=everywhere)

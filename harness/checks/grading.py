@@ -273,6 +273,8 @@ class Evidence:
     findings: dict[tuple[str, str, str], Finding] = field(default_factory=dict)
     excused: set[str] = field(default_factory=set)
     cases: int = 0
+    spoiled: int = 0
+    """Rows that could not be judged since the Subject gives inf or nan there, and the truth does not."""
 
     def add(self, batch: Batch, judged: Iterable[Judged], what: str = "", *, rows: Mask | None = None) -> None:
         """Entries that are bad and that nothing explains; ``rows`` limits the rows that are looked at."""

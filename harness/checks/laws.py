@@ -67,6 +67,7 @@ def _judge_sign(evidence: Evidence, law: str, at: Side, rows: Mask, *, below: bo
     got = at.got("value")
     if got is None:
         return
+    evidence.spoiled += int((rows & at.smooth("value") & ~at.regular("value")).sum())
     rows = rows & at.usable("value")
     evidence.cases += int(rows.sum())
     index = np.flatnonzero(rows & ((got < 0.0) if below else (got != 0.0)))
@@ -87,6 +88,7 @@ def _judge_sibling(
         return
     with np.errstate(all="ignore"):
         want = np.broadcast_to(factor, got.shape) * np.reshape(other, got.shape)
+    evidence.spoiled += int((applies & before.smooth("value") & ~before.regular("value")).sum())
     rows = applies & before.usable("value") & np.isfinite(want)
     index = np.flatnonzero(rows & (got != want))
     allowed = before.limits("value", index) if index.size else np.zeros(0)

@@ -94,16 +94,24 @@ def plain(subject: Subject, batch: Batch, rows: int) -> Batch:
     return sound.take(subject.contract, np.resize(np.arange(sound.rows(subject.contract)), rows))
 
 
+def _takes(subject: Subject, laid: Batch) -> bool:
+    """Whether the unreduced loss takes a layout: a loss of a user need not, and its own items say whether it does."""
+    if subject.origin == "torch":
+        return True
+    seen = observe(subject, replace(laid, reduction="none"), gradients=False)
+    return seen.value is not None and seen.shape == shape_of(laid, laid.rows(subject.contract))
+
+
 def _reduction(context: Context, reduction: str) -> Outcome:
     subject, contract, p = context.subject, context.subject.contract, context.precision
     evidence = Evidence(subject=subject, precision=p)
     for calm_ in calm_batches(subject, p, context.device, max(ROWS), f"reduction {reduction}"):
         for rows in ROWS:
             batch = plain(subject, calm_, min(rows, max(calm_.rows(contract), 1)))
-            # A loss of a user need not take other layouts: their own items say whether it does.
-            shaped_too = rows == max(ROWS) and subject.origin == "torch"
-            for layout in [x for x in ("rows", *SHAPED) if x in contract.layouts and (x == "rows" or shaped_too)]:
+            for layout in [x for x in ("rows", *SHAPED) if x in contract.layouts]:
                 laid = replace(batch, layout=layout)
+                if layout != "rows" and (rows < max(ROWS) or not _takes(subject, laid)):
+                    continue
                 what = f"{reduction} of {batch.rows(contract)} rows" + (
                     f", layout {layout}" if layout != "rows" else ""
                 )
@@ -209,7 +217,7 @@ def _deprecated(context: Context, size_average: bool | None, reduce: bool | None
             evidence.put(defect(subject, "reduction", f"{context.item}: expected no reduction, got shape {seen.shape}"))
     else:
         truth, coefficients = batch.truth(contract), coefficients_of(subject, batch, want)
-        _judge(subject, replace(batch, reduction=want), truth, coefficients, seen, evidence, context.item)
+        _judge(subject, old, truth, coefficients, seen, evidence, context.item)
     if not any(re.search("deprecated", w) for w in seen.warnings):
         evidence.put(note(subject, "warning", f"{context.item}: expected a warning that it is deprecated, got none"))
     return evidence.outcome()
@@ -292,7 +300,7 @@ def _layout(context: Context, layout: str) -> Outcome:
                 row = batch.take(contract, worse[:1])
                 want, got = one[name][worse[0]].tolist(), other[name][worse[0]].tolist()
                 said = f"layout {layout}: {name}: expected the rows' {want}, got {got}"
-                evidence.put(convention(subject, "layout", said, batch=row, output=name))
+                evidence.put(defect(subject, "layout", said, batch=row, output=name))
     return evidence.outcome()
 
 

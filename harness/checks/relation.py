@@ -51,9 +51,14 @@ class Side:
 
     def regular(self, output: str) -> Mask:
         """Rows whose output is finite and smooth."""
-        got, want = self.got(output), self.truth.outputs()[output]
+        got = self.got(output)
         assert got is not None
-        good = np.isfinite(got) & np.isfinite(want.exact)
+        return self.smooth(output) & np.isfinite(got).reshape(len(got), -1).all(axis=1)
+
+    def smooth(self, output: str) -> Mask:
+        """Rows whose truth is finite and has one gradient, whatever the Subject gives."""
+        want = self.truth.outputs()[output]
+        good = np.isfinite(want.exact)
         if want.interval is not None:
             good &= np.broadcast_to(want.interval[0] == want.interval[1], good.shape)
         return np.asarray(good.reshape(len(good), -1).all(axis=1))
@@ -116,6 +121,7 @@ def judge_relation(
     for name, rows, broken, want, got in related(before, after, applies, factor, outputs or {}):
         if name == "value":
             evidence.cases += int(rows.sum())
+            evidence.spoiled += int((applies & after.smooth(name) & ~after.regular(name)).sum())
         if broken.size:
             at = int(broken[0])
             evidence.put(broken_law(evidence.subject, law, after, at, name, want[at], got[at], broken.size, rows.sum()))
@@ -142,6 +148,9 @@ def broken_law(
 
 def finished(context: Context, evidence: Evidence) -> Outcome:
     """The outcome, where the law was asked of some row at all; a Subject that lacks an argument may have none."""
+    if not evidence.cases and evidence.spoiled:
+        said = f"{context.item}: expected a finite value in some row, got none in {evidence.spoiled}"
+        return Outcome(findings=(defect(context.subject, "law", said),))
     if not evidence.cases and not set(context.subject.not_offered) - {"reduction"}:
         raise VacuousCheckError(
             f"{context.subject.name}: {context.item}: applied to no row in {context.precision.name}"

@@ -13,7 +13,8 @@ from harness.deviations import Points
 from harness.domain import Arg, Embedding, Sign
 from harness.laws import Law, Moved, Vanishing, everywhere, exchanged, non_negative, permuted
 from harness.special import SPECIAL_VALUES, ErrorInput, Special, Wanted, table
-from reference.embedding import cosine_embedding_loss, cosine_similarity
+from reference.cosine import cosine_similarity
+from reference.embedding import cosine_embedding_loss
 from reference.mp import embedding
 
 NEAR = 1e-3
@@ -40,6 +41,16 @@ def _opposite(at: Points) -> Moved:
     return Moved(args={**at.args, "input2": -x}, parameters=at.parameters, applies=applies)
 
 
+def _parallel(at: Points) -> Moved:
+    """A vector and its double; every other row on an axis, at a length where no step of the formula need round."""
+    x = np.asarray(at["input1"], np.float64).copy()
+    x[::2] = 0.0
+    x[::2, 0] = 2.0 ** (np.log2(at.precision.largest) // 8)
+    size = np.abs(x).max(axis=-1)
+    applies = (at["target"] == 1.0) & (size > 0.0) & (size <= 0.25 * at.precision.largest)
+    return Moved(args={**at.args, "input1": x, "input2": 2.0 * x}, parameters=at.parameters, applies=applies)
+
+
 def _both_round(at: Points) -> Moved:
     args = {**at.args, "input1": -np.asarray(at["input1"]), "input2": -np.asarray(at["input2"])}
     return Moved(args=args, parameters=at.parameters, applies=everywhere(at))
@@ -60,13 +71,13 @@ CONTRACT = Contract(
     summary="What the cosine of two vectors lacks to 1 where the label is 1, its excess over a margin where it is -1.",
     formula="1 - cos(x1, x2) where y = 1; max(0, cos(x1, x2) - margin) where y = -1",
     sources=("torch.nn.CosineEmbeddingLoss",),
-    dims={"D": (5, 2, 8)},
+    dims={"D": (5, 1, 8)},
     args=(
         Arg(name="input1", kind=Embedding(), dims=("D",)),
         Arg(name="input2", kind=Embedding(), dims=("D",)),
         Arg(name="target", kind=Sign(), role="target", differentiable=False),
     ),
-    parameters=(Parameter(name="margin", values=(0.0, 0.5, -0.5)),),
+    parameters=(Parameter(name="margin", values=(0.0, 0.5, -1.0)),),
     oracle=cosine_embedding_loss,
     definition=embedding.cosine_embedding_loss,
     layouts=("rows", "strided", "single"),
@@ -117,6 +128,7 @@ CONTRACT = Contract(
             gradients={"input1": ("input1", -1.0), "input2": ("input2", -1.0)},
         ),
         permuted(("input1", "input2"), name="the order of entries does not matter"),
+        Vanishing(name="0 for parallel vectors where the label is 1", move=_parallel),
         Vanishing(name="0 for opposite vectors where the label is -1", move=_opposite),
         non_negative(),
     ),

@@ -13,7 +13,7 @@ from harness.deviations import Points
 from harness.domain import Arg, Embedding
 from harness.laws import Law, Moved, Sibling, everywhere, non_negative, permuted, scaled
 from harness.special import ErrorInput, Special, Wanted, table
-from reference.embedding import pairwise_distance
+from reference.distance import pairwise_distance
 from reference.mp import embedding
 
 NEAR = 1e-3

@@ -23,12 +23,9 @@ from harness.contracts.triplet_margin_loss import CONTRACT as EUCLIDEAN
 from harness.deviations import Mask, Points
 from harness.laws import Law, Moved, Sibling, Vanishing, everywhere, non_negative, permuted
 from harness.special import Special, table
-from reference.embedding import (
-    cosine_distance,
-    pairwise_distance,
-    squared_distance,
-    triplet_margin_with_distance_loss,
-)
+from reference.cosine import cosine_distance
+from reference.distance import pairwise_distance, squared_distance
+from reference.embedding import triplet_margin_with_distance_loss
 from reference.mp import embedding as definitions
 from reference.truth import Array, Truth
 

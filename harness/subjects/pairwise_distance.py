@@ -5,7 +5,7 @@ import numpy as np
 from harness.contracts.pairwise_distance import CONTRACT
 from harness.deviations import PARTIAL, Fault, Mask, Points, Seen, Witness
 from harness.subjects.builtin import builtin
-from harness.ulp import Array, Precision
+from harness.ulp import Array, Precision, round_to
 from reference.truth import Output
 
 
@@ -55,6 +55,30 @@ def _nan_sign(points: Points) -> Mask:
     return np.asarray(nan & (p == 1.0 or np.isinf(p)), np.bool_)
 
 
+def endless(x: Array, y: Array, eps: float, precision: Precision) -> Array:
+    """The share of every difference that overflows in the slope of a maximum: they tie, whatever they were."""
+    d = round_to(precision, round_to(precision, x - y) + eps)
+    beyond = np.isinf(d)
+    return np.asarray(np.sign(d) * beyond / np.maximum(beyond.sum(axis=-1), 1)[:, None])
+
+
+def _maximum(points: Points) -> Array:
+    return endless(points["x1"], points["x2"], float(points["eps"]), points.precision)
+
+
+def _tied(points: Points) -> Mask:
+    several = (_maximum(points) != 0.0).sum(axis=-1) > 1
+    return np.asarray(several & (float(points["p"]) == np.inf) & np.isfinite(points.truth.value.exact), np.bool_)
+
+
+def _shared(sign: float) -> Seen:
+    def holds(got: Array, truth: Output, points: Points, bound: Array) -> Mask:
+        want = sign * _maximum(points)
+        return np.asarray(np.abs(got - want) <= 2.0 * points.precision.u * np.abs(want), np.bool_)
+
+    return Seen(text="an equal share for every difference that overflows", holds=holds, exact=False)
+
+
 ZERO_FOR_NAN = Seen(text="0 where the truth is nan", holds=lambda got, truth, points, bound: got == 0.0, exact=False)
 COARSE = Seen(
     text="inf, nan, 0 or lost digits; of the gradient also up to 4 times the truth", holds=_coarse, exact=False
@@ -89,6 +113,25 @@ SUBJECTS = builtin(
                 Witness(args={"x1": [[300.0, 400.0]], "x2": [[0.0, 0.0]]}, parameters={"p": 3.0}, dtype="float16"),
                 Witness(args={"x1": [[1e20]], "x2": [[0.0]]}, parameters={"p": -1.0}),
             ),
+        ),
+        *(
+            Fault(
+                name=f"differences that overflow tie for the largest: {name}",
+                where="p = inf, and more than one difference beyond the largest number",
+                region=_tied,
+                outputs=(name,),
+                dtypes=("float32", "float16", "bfloat16"),
+                seen=_shared(sign),
+                witnesses=tuple(
+                    Witness(
+                        args={"x1": [[1.875 * 2.0**e, 0.25 * 2.0**e]], "x2": [[-1.875 * 2.0**e] * 2]},
+                        parameters={"p": np.inf},
+                        dtype=dtype,
+                    )
+                    for dtype, e in (("float32", 127), ("bfloat16", 127), ("float16", 15))
+                ),
+            )
+            for name, sign in (("x1", 1.0), ("x2", -1.0))
         ),
         Fault(
             name="the sign of nan is 0",

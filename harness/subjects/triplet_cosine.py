@@ -11,7 +11,7 @@ from harness.subjects import cosine_similarity
 from harness.subjects.rows import among, ordinal, seen_among
 from harness.subjects.triplet_margin_loss import OUTPUTS, PAIRS
 from harness.ulp import Array, round_to
-from reference.embedding import cosine_distance
+from reference.cosine import cosine_distance
 from reference.truth import Output
 
 
@@ -44,9 +44,10 @@ def _turnings(points: Points, name: str) -> Array:
 
 def _tilt(points: Points, name: str) -> Array:
     """How far one ordinal of the other vector moves the gradient in a short one, its direction over eps."""
-    total = np.zeros(np.shape(points[name]))
     if points.precision.bits > 32:
-        return total
+        return np.zeros(np.shape(points[name]))
+    # The swap leaves one of two pairs out.
+    least = np.full(np.shape(points[name]), np.inf)
     for names, pair in _pairs(points):
         if name in names:
             side = names.index(name)
@@ -58,8 +59,8 @@ def _tilt(points: Points, name: str) -> Array:
             hessian = np.abs(np.eye(y.shape[-1]) - unit[:, :, None] * unit[:, None, :])
             moved = (hessian * ordinal(points.precision, y)[:, None, :]).sum(axis=-1)
             tilt = np.where(short < pair["eps"], moved / (divisor * pair["eps"]), 0.0)
-            total = np.maximum(total, tilt)
-    return total
+            least = np.minimum(least, tilt)
+    return least
 
 
 def _clamped(name: str) -> Region:
@@ -68,7 +69,8 @@ def _clamped(name: str) -> Region:
         distances = [cosine_distance(pair["x1"], pair["x2"]).value.exact for _, pair in _pairs(points)]
         gap = distances[0] - np.min(distances[1:], axis=0) + points["margin"]
         live = (gap > -32.0 * points.precision.u * (2.0 + points["margin"]))[:, None]
-        least = GRADIENT_CONSTANT * (points.precision.u * truth.reference + 0.9 * _tilt(points, name))
+        # Norm, divisor, two quotients, product, sum and difference: 8 roundings of C are torch's own.
+        least = (GRADIENT_CONSTANT - 8.0) * (points.precision.u * truth.reference + _tilt(points, name))
         return np.asarray(live & (_turnings(points, name) > least), np.bool_)
 
     return among(_short, region)
@@ -249,7 +251,16 @@ FAULTS = (
             witnesses=tuple(_tied(*shown) for shown in witnesses),
         )
         for name, dtypes, witnesses in (
-            ("anchor", ("float64", "float32"), (("float64", *TURNED_64), ("float32", *TURNED_32))),
+            (
+                "anchor",
+                ALL_DTYPES,
+                (
+                    ("float64", *TURNED_64),
+                    ("float32", *TURNED_32),
+                    ("float16", [0.5, 0.0, 0.00390625], [32.0, 0.0, -0.25], [48.0, 0.5, 1.0]),
+                    ("bfloat16", [0.0, -1.0, 0.0], [0.0, -256.0, -4.0], [0.5, -256.0, -4.0]),
+                ),
+            ),
             (
                 "positive",
                 ("float64", "float32", "float16"),

@@ -5,13 +5,14 @@ from dataclasses import replace
 
 import numpy as np
 
+from harness.bounds import GRADIENT_CONSTANT, JOINT_STEPS
 from harness.contracts.triplet_margin_loss import CONTRACT
 from harness.deviations import ALL_DTYPES, PARTIAL, Fault, Mask, Points, Region, Seen, Witness
 from harness.subjects.builtin import builtin
-from harness.subjects.pairwise_distance import ZERO_FOR_NAN, powers_leave, sum_leaves
+from harness.subjects.pairwise_distance import ZERO_FOR_NAN, endless, powers_leave, sum_leaves
 from harness.subjects.rows import ordinal
 from harness.ulp import Array
-from reference.embedding import pairwise_distance
+from reference.distance import pairwise_distance
 from reference.truth import Output
 
 PAIRS = (("anchor", "positive"), ("anchor", "negative"), ("positive", "negative"))
@@ -29,14 +30,20 @@ def measured(points: Points) -> Iterator[tuple[Array, Array]]:
 def infinite(near: Array, far: Array, points: Points) -> Mask:
     """An infinite distance from the positive example gives an infinite loss, two infinite distances give nan."""
     largest = points.precision.largest
-    lost = (points.truth.value.exact < largest) | (far > largest)
+    lost = (points.truth.value.exact <= largest) | (far > largest)
     return np.asarray((near + points["margin"] > largest) & lost, np.bool_)
 
 
+def live(points: Points) -> Mask:
+    """The loss is above 0, and above what the conditioning takes from it: JOINT_STEPS ordinals, each at least u x."""
+    slopes = [np.abs(points[n] * points.truth.gradients[n].exact).sum(axis=-1) for n in OUTPUTS[1:]]
+    least = JOINT_STEPS * points.precision.u * np.nan_to_num(np.sum(slopes, axis=0))
+    return np.asarray(points.truth.value.exact > least, np.bool_)
+
+
 def halted(near: Array, far: Array, points: Points) -> Mask:
-    """The backward of clamp_min takes nan for less than 0; where rounding cannot have made the loss so, that shows."""
-    both = np.minimum(near, far) > points.precision.largest
-    return np.asarray(both & (points.truth.value.exact > 64.0 * points.precision.u * (near + far)), np.bool_)
+    """The backward of clamp_min takes nan for less than 0, which shows where the loss is above it."""
+    return np.asarray((np.minimum(near, far) > points.precision.largest) & live(points), np.bool_)
 
 
 def near_and_far(points: Points) -> tuple[Array, Array]:
@@ -61,9 +68,8 @@ def without_slope(name: str) -> Region:
         slopes = pairwise_distance(points["anchor"], points["positive"], p=p, eps=eps).gradients
         alone = {"anchor": slopes["x1"].exact, "positive": slopes["x2"].exact}.get(name, 0.0 * truth.exact)
         lost = np.where(leaves[1][:, None], truth.exact, alone)
-        least = 32.0 * (u * truth.reference + 0.9 * _turn(points, name, leaves[1], p, eps))
-        certain = points.truth.value.exact > np.where(leaves[1], 64.0 * u * (near + far), 0.0)
-        shown = (np.abs(lost) > least) & (leaves[0] & certain)[:, None]
+        least = GRADIENT_CONSTANT * (u * truth.reference + _turn(points, name, leaves[1], p, eps))
+        shown = (np.abs(lost) > least) & (leaves[0] & live(points))[:, None]
         if points.precision.bits == 64:
             low = [
                 sum_leaves(norm, points["anchor"], p, points.precision) & (norm < 1.0) for norm, _ in measured(points)
@@ -75,10 +81,10 @@ def without_slope(name: str) -> Region:
 
 
 def _turn(points: Points, name: str, both: Mask, p: float, eps: float) -> Array:
-    """How far one ordinal of the vectors turns the slopes that are lost, of euclidean distances."""
+    """How far the conditioning surely turns the slopes that are lost, of euclidean distances."""
     if p != 2.0 or points.precision.bits > 32:
         return np.zeros(np.shape(points[name]))
-    near, far, *other = (_turned(points, pair, eps) for pair in (PAIRS if points["swap"] else PAIRS[:2]))
+    near, far, *other = (_turned(points, pair, name, eps) for pair in (PAIRS if points["swap"] else PAIRS[:2]))
     closer = (other[0][0] < far[0])[:, None] if other else np.zeros((len(both), 1), np.bool_)
     swapped = other[0][1] if other else far[1]
     lost = {
@@ -89,13 +95,35 @@ def _turn(points: Points, name: str, both: Mask, p: float, eps: float) -> Array:
     return lost[name]
 
 
-def _turned(points: Points, pair: tuple[str, str], eps: float) -> tuple[Array, Array]:
+def _turned(points: Points, pair: tuple[str, str], name: str, eps: float) -> tuple[Array, Array]:
     vectors = [np.asarray(points[name], np.float64) for name in pair]
     truth = pairwise_distance(vectors[0], vectors[1], eps=eps)
     slope = truth.gradients["x1"].exact
-    steps = sum((ordinal(points.precision, v) for v in vectors), np.zeros_like(slope))
+    # An ordinal of the other vector turns this slope and no other of the same gradient: nothing cancels.
+    steps = ordinal(points.precision, vectors[1] if name == pair[0] else vectors[0])
     hessian = np.abs(np.eye(slope.shape[-1]) - slope[:, :, None] * slope[:, None, :])
     return truth.value.exact, (hessian * steps[:, None, :]).sum(axis=-1) / truth.value.exact[:, None]
+
+
+def _endless(points: Points) -> Array:
+    return endless(points["anchor"], points["positive"], float(points["eps"]), points.precision)
+
+
+def _tied(points: Points) -> Mask:
+    """The largest of the differences that overflow is every one of them; the other distance is a number."""
+    several = (_endless(points) != 0.0).sum(axis=-1) > 1
+    if float(points["p"]) != np.inf or not several.any():
+        return np.zeros(len(several), np.bool_)
+    return np.asarray(several & (near_and_far(points)[1] <= points.precision.largest), np.bool_)
+
+
+def _shared(name: str, sign: float) -> Seen:
+    def holds(got: Array, truth: Output, points: Points, bound: Array) -> Mask:
+        slope = pairwise_distance(points["anchor"], points["positive"], p=np.inf, eps=float(points["eps"]))
+        alone = slope.gradients[name].exact
+        return np.asarray(np.abs(got - (truth.exact - alone + sign * _endless(points))) <= bound, np.bool_)
+
+    return Seen(text="an equal share for every difference that overflows", holds=holds, exact=False)
 
 
 def powers_apart(points: Points) -> Mask:
@@ -134,7 +162,7 @@ NOT_DOUBLE = ("float32", "float16", "bfloat16")
 HALTED = replace(
     OVERFLOW,
     name="two infinite distances have no gradient",
-    where="both distances beyond the largest number, the loss above what rounding may make of 0",
+    where="both distances beyond the largest number, the loss above what the conditioning may make of 0",
     region=lambda points: halted(*near_and_far(points), points),
     outputs=OUTPUTS[1:],
     dtypes=NOT_DOUBLE,
@@ -213,4 +241,28 @@ APART = Fault(
     ),
 )
 
-SUBJECTS = builtin(CONTRACT, faults=(OVERFLOW, HALTED, NAN_LOSS, POWERS, *SLOPES, APART))
+TIED = tuple(
+    Fault(
+        name=f"differences that overflow tie for the largest: {name}",
+        where="p = inf, and more than one difference from the positive example beyond the largest number",
+        region=_tied,
+        outputs=(name,),
+        dtypes=NOT_DOUBLE,
+        seen=_shared(argument, sign),
+        witnesses=tuple(
+            Witness(
+                args={
+                    "anchor": [[1.875 * 2.0**e, 0.25 * 2.0**e]],
+                    "positive": [[-1.875 * 2.0**e] * 2],
+                    "negative": [[0.875 * 2.0**e, 0.25 * 2.0**e]],
+                },
+                parameters={"p": np.inf},
+                dtype=dtype,
+            )
+            for dtype, e in (("float32", 127), ("bfloat16", 127), ("float16", 15))
+        ),
+    )
+    for name, argument, sign in (("anchor", "x1", 1.0), ("positive", "x2", -1.0))
+)
+
+SUBJECTS = builtin(CONTRACT, faults=(OVERFLOW, HALTED, NAN_LOSS, POWERS, *SLOPES, *TIED, APART))

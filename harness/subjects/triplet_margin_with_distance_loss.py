@@ -29,7 +29,7 @@ from harness.subjects.triplet_margin_loss import (
     infinite,
 )
 from harness.ulp import Array
-from reference.embedding import pairwise_distance, squared_distance
+from reference.distance import pairwise_distance, squared_distance
 from reference.truth import Truth
 
 Distance = Callable[[Tensor, Tensor], Tensor]

@@ -237,9 +237,8 @@ CONTROLS: tuple[Control, ...] = (
         "layout",
         flattened,
         "float64",
-        severity="note",
     ),
-    layout("mse_loss", "takes memory for rows", "reductions", "layout", by_stride, FLOAT32, severity="note"),
+    layout("mse_loss", "takes memory for rows", "reductions", "layout", by_stride, FLOAT32),
     layout(
         "huber_loss",
         "turns the rows of a matrix round",
@@ -247,6 +246,5 @@ CONTROLS: tuple[Control, ...] = (
         "layout",
         lambda a: a.reduced(v.flip(0) if (v := a.rows()).ndim == 2 else v),
         FLOAT32,
-        severity="note",
     ),
 )

@@ -128,6 +128,5 @@ CONTROLS: tuple[Control, ...] = (
         "absolute-only",
         there_and_back,
         "float32",
-        reproduces=False,
     ),
 )

@@ -230,7 +230,6 @@ CONTROLS: tuple[Control, ...] = (
         "finite-for-nan",
         without_nan,
         FLOAT32,
-        reproduces=False,
     ),
     ignored(CE, "multiplies ignored rows by 0", "laws", "ignored", masked_by_product, FLOAT32),
     ignored(CE, "counts ignored rows as the last class", "laws", "ignored", counted_last, FLOAT32),

@@ -81,7 +81,6 @@ CONTROLS: tuple[Control, ...] = (
         "unstable",
         lambda a: a.torch(p=20.0) if a.p == math.inf else a.torch(),
         FLOAT32,
-        reproduces=False,
     ),
     row("triplet_margin_loss", "ignores p", "laws", "law", without(p=2.0), FLOAT32),
     row(

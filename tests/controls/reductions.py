@@ -109,7 +109,7 @@ CONTROLS: tuple[Control, ...] = (
         "sums in float16 before it divides",
         "reductions",
         "overflow",
-        lambda a: one_by_one(a.rows()) / len(a.input) if a.reduction == "mean" and a.weight is None else a.torch(),
+        lambda a: one_by_one(a.rows()) / a.input.numel() if a.reduction == "mean" and a.weight is None else a.torch(),
         "float16",
         reproduces=False,
     ),

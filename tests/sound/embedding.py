@@ -32,7 +32,10 @@ def half_squared_chord(
     input1: Tensor, input2: Tensor, target: Tensor, reduction: str = "mean", margin: float = 0.0
 ) -> Tensor:
     lack = cosine_gap(input1, input2, 0.0)
-    apart = rectified(torch.where(target == -1, cosine(input1, input2, 0.0), 0.0) - margin)
+    near, far = cosine(input1, input2, 0.0), cosine_gap(input1, -input2, 0.0)
+    # 1 + cos of vectors nearly opposite is a squared chord too.
+    gap = torch.where(near < -0.5, far - (1.0 + margin), near - margin)
+    apart = rectified(torch.where(target == -1, gap, 0.0))
     return reduced(torch.where(target == 1, lack, torch.where(target == -1, apart, torch.nan)), reduction)
 
 
