@@ -36,7 +36,23 @@ def swept(section: Section) -> str:
     known = {text.ulp(s.oracle_ulp) for s in section.surveys if s.oracle_ulp is not None}
     oracle = f"certified to {', '.join(sorted(known))} of float64" if known else "not certified"
     share = text.part(sum(s.swept for s in section.surveys), sum(s.cases for s in section.surveys))
-    return f"Cases: {', '.join(counts)}; {share} of them swept, the others hunted. Oracle {oracle}."
+    exact = sum(s.defined for s in section.surveys)
+    judged = f" {exact:,} cases of float64 judged by its definition in mpmath." if exact else ""
+    cases = f"Cases: {', '.join(counts)}; {share} of them swept, the others hunted."
+    return f"{cases} Oracle {oracle}.{judged}{_followed(section)}"
+
+
+def _followed(section: Section) -> str:
+    """What is followed where the documentation departs from the mathematics, dtypes that agree said once."""
+    places: dict[tuple[str, str], list[str]] = {}
+    for survey in section.surveys:
+        for deviation, what in survey.followed.items():
+            column = Column(survey.device, "eager", survey.dtype).label
+            places.setdefault((deviation, what), []).append(column)
+    said = [
+        f" {deviation}: follows the {what} ({', '.join(columns)})." for (deviation, what), columns in places.items()
+    ]
+    return "".join(said)
 
 
 def extent(finding: Finding) -> str:
