@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from harness.plan import Trial
 
 
+PIPE_WIDTH = 120
+
+
 def _usage(message: str) -> NoReturn:
     click.echo(f"lossproof: {message}", err=True)
     sys.exit(2)
@@ -24,7 +28,9 @@ def _usage(message: str) -> NoReturn:
 def _console() -> Console:
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=True)
+    # In a pipe there is no width to keep to: tables need not be folded.
+    free = not sys.stdout.isatty() and "COLUMNS" not in os.environ
+    return Console(highlight=False, soft_wrap=True, width=PIPE_WIDTH if free else None)
 
 
 def _read(path: str) -> list[records.Line]:
