@@ -15,7 +15,7 @@ OMP_NUM_THREADS ?= 1
 export OMP_NUM_THREADS
 
 .DEFAULT_GOAL := help
-.PHONY: help report test lint setup clean
+.PHONY: help report test trust lint setup clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -28,6 +28,9 @@ report: $(STAMP) ## run the suites over torch, write build/lossproof/report.html
 test: lint ## lint, then the tests of the instrument, then the suites over torch
 	$(BIN)/pytest tests/ -n $(WORKERS) -q
 	$(BIN)/pytest suites/ -n $(WORKERS) -q --effort $(EFFORT)
+
+trust: $(STAMP) ## everything that is too long for make test, at most 2 hours on 2 cores; writes docs/trust.md
+	$(BIN)/python -m tests.trust --workers $(WORKERS)
 
 lint: $(STAMP) ## ruff (rules and format) and mypy --strict
 	$(BIN)/ruff check .

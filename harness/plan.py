@@ -41,7 +41,8 @@ def _load_checks() -> list[Check]:
 
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"{package.__name__}.{module.name}")
-    return list(registered())
+    # By module and not by registration, which depends on what else was imported first.
+    return sorted(registered(), key=lambda check: check.run.__module__)
 
 
 def catalogue() -> list[Check]:

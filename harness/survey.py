@@ -266,12 +266,12 @@ class _Survey:
             small = minimise(self.contract, small, lambda b: self._rows_matching(b, output, kind, group.severity))
         plain = self._judged(small, output)
         j = self._judged(small, output, by_definition=True)
-        if j is not None and not j.bad.any() and plain is not None and plain.bad.any():
-            small = group.batch  # the oracle and the definition draw their lines at different places
+        if plain is None or j is None or (not j.bad.any() and plain.bad.any()):
+            small = group.batch  # oracle and definition draw their lines at different places, or fewer rows raise
             plain = self._judged(small, output)
             j = self._judged(small, output, by_definition=True)
-        assert plain is not None
-        assert j is not None
+        if plain is None or j is None:
+            return text.of_batch(self.subject, small, output, kind, group.severity, group.seen, group.count, total)
         match = self._entries(j, kind, group.severity)
         flat = match if match.any() else (j.bad.reshape(len(j.bad), -1))
         if not flat.any():

@@ -28,10 +28,12 @@ def class_coefficients(
 
 def sum_of_others(a: Array) -> Array:
     """Sum over j != c of a_j for every c of the last axis, without the subtraction that total - a_c would cancel in."""
-    result = np.zeros_like(a)
-    result[..., 1:] += np.cumsum(a[..., :-1], axis=-1)
-    result[..., :-1] += np.cumsum(a[..., :0:-1], axis=-1)[..., ::-1]
-    return result
+    # Extended sums where the machine has them: those of float64 one after the other lose an ulp for every few classes.
+    wide = a.astype(np.longdouble)
+    result = np.zeros_like(wide)
+    result[..., 1:] += np.cumsum(wide[..., :-1], axis=-1)
+    result[..., :-1] += np.cumsum(wide[..., :0:-1], axis=-1)[..., ::-1]
+    return result.astype(np.float64)
 
 
 def times_gap(coefficient: Array, input: Array, gap: Array) -> Array:

@@ -5,6 +5,8 @@ Every check has a suite, every documented parameter varies, special values are c
 
 import inspect
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -224,3 +226,15 @@ def test_every_shape_that_torch_repeats_has_a_law(subject: Subject, argument: An
     taken = {form for form in BROADCASTS if takes(subject, Given(name=argument.name, form=form))}
     undocumented = {form for form in BROADCASTS if (subject.contract.name, argument.name, form) in UNDOCUMENTED}
     assert taken == set(argument.broadcasts) | undocumented
+
+
+def test_the_order_of_checks_does_not_depend_on_what_was_imported_first() -> None:
+    listing = "from harness.plan import catalogue; print(*(c.name for c in catalogue()))"
+    orders = {
+        subprocess.run(
+            [sys.executable, "-c", first + listing], capture_output=True, text=True, check=True, cwd=ROOT
+        ).stdout
+        for first in ("", "import harness.checks.special\n", "import harness.checks.laws, harness.checks.ledger\n")
+    }
+    assert len(orders) == 1
+    assert orders.pop().startswith("value gradient range")

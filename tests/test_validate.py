@@ -214,3 +214,25 @@ class Plain(torch.nn.Module):
 def test_a_class_without_a_constructor_is_bound() -> None:
     result = validate(Plain, "mse_loss", dtype="float32", check=["value", "reductions"])
     assert result.ok, [f.message for f in result.findings]
+
+
+def test_the_default_of_the_reduction_is_a_note() -> None:
+    def sums(input: torch.Tensor, target: torch.Tensor, reduction: str = "sum") -> torch.Tensor:
+        value = (input - target) ** 2
+        return value if reduction == "none" else getattr(value, reduction)()
+
+    result = validate(sums, "mse_loss", dtype="float32", check="form")
+    assert result.ok
+    assert [f.output for f in result.findings if f.kind == "default"] == ["reduction"]
+
+
+def test_an_infinity_in_one_row_must_not_reach_the_others() -> None:
+    def damages(input: torch.Tensor, target: torch.Tensor, reduction: str = "mean") -> torch.Tensor:
+        value = (input - target) ** 2
+        if input.isinf().any():
+            value = torch.where(input.isinf(), value, 0 * value)
+        return value if reduction == "none" else getattr(value, reduction)()
+
+    result = validate(damages, "mse_loss", dtype="float32", check="nonfinite")
+    assert not result.ok
+    assert any("input is inf" in f.message for f in result.findings)

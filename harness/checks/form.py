@@ -260,10 +260,13 @@ def _defaults(subject: Subject) -> list[tuple[str, Any, Any]]:
         signature = inspect.signature(source).parameters
     except (TypeError, ValueError):
         return []
+    wanted = {p.name: p.values[0] for p in subject.contract.parameters if len(p.values) > 1}
+    if "mean" in subject.contract.reductions:
+        wanted["reduction"] = "mean"
     return [
-        (p.name, p.values[0], signature[p.name].default)
-        for p in subject.contract.parameters
-        if p.name in signature and signature[p.name].default is not inspect.Parameter.empty and len(p.values) > 1
+        (name, want, signature[name].default)
+        for name, want in wanted.items()
+        if name in signature and signature[name].default is not inspect.Parameter.empty
     ]
 
 

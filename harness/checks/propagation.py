@@ -37,6 +37,14 @@ def poisons(subject: Subject, name: str) -> tuple[float, ...]:
     return (np.nan, *(v for v in (np.inf, -np.inf) if bool(legal(np.array(v)))))
 
 
+def strangers(subject: Subject, name: str) -> tuple[float, ...]:
+    """The infinities that the domain leaves out: what they give is a matter of tables, other rows must not notice."""
+    arg = subject.contract.arg(name)
+    if arg.shared or isinstance(arg.kind, Choice):
+        return ()
+    return tuple(v for v in (np.inf, -np.inf) if not bool(arg.kind.legal(np.array(v))))
+
+
 def poisoned(batch: Batch, name: str, row: int, entry: int, value: float, *, shared: bool) -> Batch:
     array = batch.args[name].copy()
     flat = array.reshape(1 if shared else len(array), -1)
@@ -66,6 +74,9 @@ def nonfinite(context: Context) -> Outcome:
                 stopped = _look(context, batch, what, evidence)
                 if stopped is not None:
                     return stopped
+            for value in strangers(subject, arg.name):
+                batch = poisoned(sound, arg.name, row, entry, value, shared=False)
+                _look_beside(subject, batch, row, f"{arg.name} is {value} in row {row}", evidence)
     if not evidence.cases:
         raise VacuousCheckError(f"{subject.name}: {context.item}: no setting has this argument")
     outcome = evidence.outcome()
@@ -98,6 +109,18 @@ def _look(context: Context, batch: Batch, what: str, evidence: Evidence) -> Outc
         got = shaped(seen, reduced_truth(contract, whole, truth, coefficients))
         evidence.add(whole, judge_reduced(subject, whole, truth, coefficients, got), f"{what}, reduction={reduction}")
     return None
+
+
+def _look_beside(subject: Subject, batch: Batch, row: int, what: str, evidence: Evidence) -> None:
+    """The rows beside one that is outside the domain are as right as without it; a loss may refuse such a batch."""
+    seen = observe_rows(subject, batch)
+    if seen.raised is not None or not subject.takes_none:
+        return
+    contract = subject.contract
+    truth = batch.truth(contract)
+    own = {n: a for n, a in shaped(seen, truth).items() if n == "value" or not contract.arg(n).shared}
+    others = np.arange(batch.rows(contract)) != row
+    evidence.add(batch, judge(contract, batch, truth, own, subject.departures), what, rows=others)
 
 
 def _items(subject: Subject) -> tuple[str, ...]:

@@ -123,6 +123,11 @@ COMPLEX = replace(
             args={"input": [["+largest", "+largest"]], "target": [[0.0, 0.0]]},
             want="formula",
         ),
+        Special(
+            condition="a difference beyond the largest number",
+            args={"input": [["+largest", 0.0]], "target": [["-largest", 0.0]]},
+            want="formula",
+        ),
         Special(condition="3+4i against 0", args={"input": [[3.0, 4.0]], "target": [[0.0, 0.0]]}, want=5.0),
     ),
     laws=(exchanged("input", "target"), perfect("input", "target"), non_negative(), scaled(("input", "target"), 3, 1)),

@@ -56,14 +56,14 @@ def layer(
     return module
 
 
-def forward(input: Tensor, target: Tensor, head_weight: Tensor, *, reduction: str = "none", **others: Any) -> Tensor:
+def forward(input: Tensor, target: Tensor, head_weight: Tensor, *, reduction: str = "mean", **others: Any) -> Tensor:
     """-output of the module for every row, or its loss, the mean."""
     found = layer(input, head_weight, **others)(input, target)
     result: Tensor = found.loss if reduction == "mean" else -found.output
     return result
 
 
-def log_prob(input: Tensor, target: Tensor, head_weight: Tensor, *, reduction: str = "none", **others: Any) -> Tensor:
+def log_prob(input: Tensor, target: Tensor, head_weight: Tensor, *, reduction: str = "mean", **others: Any) -> Tensor:
     """-log_prob at the target."""
     rows = input if input.dim() == 2 else input[None]
     every = -layer(input, head_weight, **others).log_prob(rows)
@@ -71,7 +71,7 @@ def log_prob(input: Tensor, target: Tensor, head_weight: Tensor, *, reduction: s
     return loss.mean() if reduction == "mean" else loss.reshape(target.shape)
 
 
-def predict(input: Tensor, head_weight: Tensor, *, reduction: str = "none", **others: Any) -> Tensor:
+def predict(input: Tensor, head_weight: Tensor, *, reduction: str = "mean", **others: Any) -> Tensor:
     """-log_prob of the class that predict gives."""
     rows = input if input.dim() == 2 else input[None]
     module = layer(input, head_weight, **others)

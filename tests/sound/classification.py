@@ -127,7 +127,7 @@ def _sums_of_others(a: Tensor) -> Tensor:
 @in_float64
 def expected_lead(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     if input.ndim > 2:
-        return expected_lead(input.movedim(1, -1), target.movedim(1, -1), reduction)
+        input, target = input.movedim(1, -1), target.movedim(1, -1)
     value = _Expected.apply(input, target)
     return value.sum() / value.numel() if reduction == "mean" else reduced(value, reduction)
 

@@ -1,0 +1,1 @@
+"""The lane of trust: evidence about the instrument itself that takes too long for every change."""
