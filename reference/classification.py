@@ -26,14 +26,18 @@ def class_coefficients(
     return product((one_hot * (1.0 - label_smoothing) + label_smoothing / classes) * kept[:, None], w)
 
 
+FEW_CLASSES = 12
+"""Sums of no more terms than this lose at most two ulp."""
+
+
 def sum_of_others(a: Array) -> Array:
     """Sum over j != c of a_j for every c of the last axis, without the subtraction that total - a_c would cancel in."""
     # Extended sums where the machine has them: those of float64 one after the other lose an ulp for every few classes.
-    wide = a.astype(np.longdouble)
+    wide = a.astype(np.longdouble if a.shape[-1] > FEW_CLASSES else np.float64)
     result = np.zeros_like(wide)
     result[..., 1:] += np.cumsum(wide[..., :-1], axis=-1)
     result[..., :-1] += np.cumsum(wide[..., :0:-1], axis=-1)[..., ::-1]
-    return result.astype(np.float64)
+    return result.astype(np.float64, copy=False)
 
 
 def times_gap(coefficient: Array, input: Array, gap: Array) -> Array:
