@@ -57,13 +57,8 @@ def adjudicated(
 
 def _put(j: Judged, part: Judged, rows: Rows) -> Judged:
     """``j`` with some rows replaced."""
-
-    def placed(name: str) -> npt.NDArray[np.generic]:
-        array = np.array(getattr(j, name))
-        array[rows] = getattr(part, name)
-        return array
-
-    exact = np.array(j.truth.exact)
-    exact[rows] = part.truth.exact
-    fields = {name: placed(name) for name in ("error", "grade", "range", "excuse")}
-    return replace(j, truth=replace(j.truth, exact=exact), **fields)  # type: ignore[arg-type]  # names checked above
+    exact, error, grade = j.truth.exact.copy(), j.error.copy(), j.grade.copy()
+    range_, excuse = j.range.copy(), j.excuse.copy()
+    exact[rows], error[rows], grade[rows] = part.truth.exact, part.error, part.grade
+    range_[rows], excuse[rows] = part.range, part.excuse
+    return replace(j, truth=replace(j.truth, exact=exact), error=error, grade=grade, range=range_, excuse=excuse)

@@ -12,7 +12,6 @@ import numpy.typing as npt
 from harness import records
 from harness.contract import Contract
 from harness.deviations import Points
-from harness.domain import Setting
 from harness.ulp import PRECISIONS, Array, Precision, to_hex
 from reference.truth import Truth
 
@@ -44,9 +43,6 @@ class Batch:
     def points(self, contract: Contract, truth: Truth) -> Points:
         parameters = contract.settled(self.parameters)
         return Points(args=self.args, parameters=parameters, precision=self.precision, truth=truth)
-
-    def setting(self, dims: Mapping[str, int]) -> Setting:
-        return Setting(precision=self.precision, dims=dims, parameters=self.parameters)
 
     def record(self) -> records.Case:
         """The exact inputs as text."""

@@ -104,7 +104,7 @@ def gradient_conditioning(contract: Contract, batch: Batch, truth: Truth) -> tup
     for sign in (1, -1):
         for name in names:
             slope = truth.gradients[name].exact if name in truth.gradients else np.zeros(batch.args[name].shape)
-            direction = sign * JOINT_STEPS * np.sign(np.nan_to_num(slope)) * np.where(batch.args[name] < 0, 1, 1)
+            direction = sign * JOINT_STEPS * np.sign(np.nan_to_num(slope))
             x = batch.args[name]
             candidate = step(p, x, direction.astype(np.int64))
             rising[name] = np.where(_soft(contract, name, x), _within(contract, name, candidate, x), x)

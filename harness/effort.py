@@ -24,6 +24,8 @@ class Effort:
     """Rows each of them expands into."""
     defined: int
     """Rows of each block and output that float64 is judged at by the definition in mpmath."""
+    classes: tuple[int, ...]
+    """Numbers of classes, in thousands and more, over which a mean is asked for."""
     seconds: str
     """What it is for, in words."""
     seed: int = 0
@@ -44,6 +46,7 @@ QUICK = Effort(
     plans=4,
     plan_rows=2048,
     defined=1,
+    classes=(5_000,),
     seconds="one loss in about 5 s",
 )
 CI = Effort(
@@ -55,6 +58,7 @@ CI = Effort(
     plans=12,
     plan_rows=4096,
     defined=2,
+    classes=(5_000, 128_256),
     seconds="the catalogue in minutes",
 )
 THOROUGH = Effort(
@@ -66,6 +70,7 @@ THOROUGH = Effort(
     plans=400,
     plan_rows=4096,
     defined=16,
+    classes=(5_000, 128_256),
     seconds="nightly, with a seed of the day",
 )
 EFFORTS = {e.name: e for e in (QUICK, CI, THOROUGH)}

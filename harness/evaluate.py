@@ -272,9 +272,6 @@ def shape_of(subject: Subject, batch: Batch, name: str) -> tuple[int, ...]:
     return tuple(tensors_of(subject, batch, gradients=False)[name].shape)
 
 
-MODES = ("gradcheck", "gradgradcheck", "forward-mode")
-
-
 def differentiate(subject: Subject, batch: Batch, mode: str, leaves: tuple[str, ...], *, fast: bool) -> Raised | None:
     """Compare derivatives with finite differences of the loss itself; None where they agree.
 

@@ -62,7 +62,7 @@ def plan(
     trials = []
     for subject in subjects:
         mine = [c for c in wanted if (c.name in TWIN_CHECKS) == (subject.twin is not None)]
-        if subject.misshapen:
+        if subject.misshapen:  # whatever was asked for: nothing else can be said of it
             mine = [c for c in catalogue() if c.name == SURVEY_CHECK]
         rows = [(check, item) for check in mine for item in check.items(subject)]
         for device in devices:

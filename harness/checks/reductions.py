@@ -44,7 +44,6 @@ from reference.truth import Truth
 ROWS = (1, 7, 1000)
 MANY_ROWS = 70_000
 """More elements than the largest number of float16."""
-MANY_CLASSES = (5_000, 128_256)
 SHAPED = ("matrix", "spatial")
 DEPRECATED = tuple((s, r) for s in (None, True, False) for r in (None, True, False) if (s, r) != (None, None))
 WARNS_MEAN = "batchmean"
@@ -140,7 +139,7 @@ def _many_classes(context: Context) -> Outcome:
     evidence = Evidence(subject=subject, precision=p)
     reduction = next(r for r in ("mean", *contract.reductions) if r in contract.reductions)
     scores = [a.name for a in contract.args if isinstance(a.kind, Logits) and "C" in a.dims]
-    for classes in MANY_CLASSES if context.effort.exhaustive else MANY_CLASSES[:1]:
+    for classes in context.effort.classes:
         for choice in (settings_of(subject)[0], settings_of(subject)[-1]):
             rng = seeded(contract.name, "classes", classes, p.name)
             spread = calm(contract, choice, first_sizes(contract) | {"C": classes}, 3, rng, p, device=context.device)

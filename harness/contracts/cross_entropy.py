@@ -104,7 +104,6 @@ def _soft(wrong: ErrorInput) -> ErrorInput:
     return replace(wrong, call=call)
 
 
-WEIGHT_LENGTH = refused(SHORT_WEIGHT, WRONG_TENSORS[SHORT_WEIGHT], *LIKELIHOOD_MESSAGES[SHORT_WEIGHT])
 SMOOTHED_TOO_MUCH = refused(
     "label smoothing above 1", RIGHT, "RuntimeError", "label_smoothing must be between 0.0 and 1.0", label_smoothing=1.5
 )
