@@ -94,6 +94,7 @@ def certify(contract: Contract, rows: int = ROWS, seed: int = 0) -> Certificate:
 
 def write(found: list[Certificate]) -> None:
     """Keep certificates beside the code; each call replaces those of the same Contracts."""
+    certificates.cache_clear()
     kept = {**certificates(), **{c.contract: c for c in found}}
     encoded = msgspec.json.format(msgspec.json.encode([kept[name] for name in sorted(kept)]), indent=1)
     FILE.write_bytes(encoded + b"\n")
@@ -101,11 +102,12 @@ def write(found: list[Certificate]) -> None:
 
 
 def main() -> None:
-    """Certify every registered Contract: ``python -m harness.certify``."""
+    """Certify Contracts, all that are registered unless some are named: ``python -m harness.certify [NAME ...]``."""
     from harness import registry
 
     found = []
-    for contract in registry.contracts().values():
+    chosen = [registry.contract(name) for name in sys.argv[1:]] or registry.contracts().values()
+    for contract in chosen:
         made = certify(contract)
         sys.stdout.write(f"{made.ulp:6.2f} ulp  {made.rows:5d} rows  {made.contract}: {made.output}\n")
         found.append(made)

@@ -25,6 +25,9 @@ CONTRACTS = registry.contracts()
 WELL_CONDITIONED_ULP = 4.0
 SLOW = {"ctc_loss_of_logits": 60, "multilabel_soft_margin_loss": 100, "cross_entropy": 160}
 """Rows of those whose definition takes milliseconds a row."""
+ELSEWHERE = 1.5
+"""Ulp by which another machine may differ: NumPy's exp and log come from another kernel on another processor, an ulp
+apart, and a matrix product of one row may round otherwise than that of many."""
 
 
 def test_every_contract_has_a_definition_and_a_certificate_and_no_other_has() -> None:
@@ -44,8 +47,7 @@ def test_the_oracle_is_within_its_certificate_on_other_inputs(name: str) -> None
 def test_a_certificate_shows_what_it_says(name: str) -> None:
     kept = certificates()[name]
     again = errors(CONTRACTS[name], from_record(kept.case))[kept.output].max()
-    # A matrix product of one row may round otherwise than that of many.
-    assert again == pytest.approx(kept.ulp, abs=0.5)
+    assert again == pytest.approx(kept.ulp, abs=ELSEWHERE)
     assert kept.ulp <= WELL_CONDITIONED_ULP
 
 
