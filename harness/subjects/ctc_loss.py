@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from harness.binding import Subject, bind
-from harness.bounds import VALUE_CONSTANT, depth
+from harness.bounds import GRADIENT_CONSTANT, VALUE_CONSTANT, depth
 from harness.contracts.ctc_loss import CONTRACT, LOGITS
 from harness.deviations import LOST_DIGITS, PARTIAL, ZERO, Fault, Mask, Points, Region, Seen, Witness
 from harness.subjects.builtin import FUNCTIONAL, builtin
@@ -166,6 +166,40 @@ LENGTHS = {"targets": [[1]], "input_lengths": [2], "target_lengths": [1]}
 CERTAIN = Witness(args={"log_probs": [[[-16.0, 0.0], [-16.0, 0.0]]], **LENGTHS})
 CERTAIN_LOGITS = Witness(args={"logits": [[[0.0, 16.0]]], **LENGTHS, "input_lengths": [1]})
 
+LANES = 8
+WIDE_LANES = torch.backends.cpu.get_cpu_capability() == "AVX512"
+"""Whether the CPU adds in 16 lanes and not in 8; with these the row of 128,256 classes stays within its bound."""
+
+
+def _many_in_lanes(at: Points) -> Mask:
+    """Rows of so many classes C that a sum in running lanes may err beyond the bound of a gradient.
+
+    The backward of log_softmax subtracts softmax times the sum of the upstream gradient over the classes. A lane adds
+    C / LANES terms one after the other (Higham 2002, section 4.2), the bound is that of a pairwise sum; in both the
+    sum of abs(terms) is the same.
+    """
+    classes = np.shape(at["logits"])[-1]
+    beyond = classes / LANES > GRADIENT_CONSTANT * (1.0 + depth(classes))
+    return np.full(np.shape(at.truth.value.exact), beyond)
+
+
+def _of_running_sums(got: Array, truth: Output, points: Points, bound: Array) -> Mask:
+    """What running lanes explain: softmax (C / LANES) u sum of abs(terms), which is at most 2; and rounding."""
+    x, u = np.asarray(points["logits"], np.float64), points.precision.u
+    running = 2.0 * x.shape[-1] / LANES * u * softmax(x).probability
+    return np.asarray(np.abs(got - truth.exact) <= running + GRADIENT_CONSTANT * u * np.abs(truth.exact), np.bool_)
+
+
+RUNNING_SUMS = Fault(
+    name="gradient: sums over classes in 8 running lanes",
+    where="CPUs without AVX-512: more classes than a sum of that length in running lanes keeps to the bound",
+    region=_many_in_lanes,
+    outputs=("logits",),
+    dtypes=("float32",),
+    seen=Seen(text="an error of up to C / 8 roundings of the softmax", holds=_of_running_sums, exact=False),
+    witnesses=(Witness(args={"logits": [[[0.0] * 64_000]], **LENGTHS, "input_lengths": [1]}),),
+)
+
 LARGE_LOGITS = Witness(args={"logits": [[[0.0, 0.0, "0x1p+40"], [0.0, 128.0, 0.0]]], **LENGTHS})
 OF_LOGITS = (
     Fault(
@@ -199,6 +233,7 @@ OF_LOGITS = (
             ),
         ),
     ),
+    *(() if WIDE_LANES else (RUNNING_SUMS,)),
     _small_loss("logits", CERTAIN_LOGITS),
     _nowhere("logits", Witness(args={"logits": [[["-inf", 0.0], [0.0, "-inf"]]], **LENGTHS})),
 )
