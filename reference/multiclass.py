@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
@@ -132,6 +134,49 @@ def multi_margin_loss(
     y = target.astype(np.int64)[:, None]
     w = np.ones(len(input)) if weight is None else weight[y[:, 0]]
     return _margin_loss(input, y, np.ones(y.shape, np.bool_), w / input.shape[1], margin, p)
+
+
+def multiclass_hinge_loss(input: Array, target: Indices, *, margin: float = 1.0) -> Truth:
+    """Sum over i != y of max(0, margin + x[i] - x[y]).
+
+    Source: Weston and Watkins, Support Vector Machines for Multi-Class Pattern Recognition (1999), equation 4.
+    """
+    y = target.astype(np.int64)[:, None]
+    truth = _margin_loss(input, y, np.ones(y.shape, np.bool_), np.ones(len(input)), margin, 1)
+    # The sum is the loss itself, not divided.
+    return replace(truth, value=replace(truth.value, partial=None))
+
+
+def crammer_singer_loss(input: Array, target: Indices, *, margin: float = 1.0) -> Truth:
+    """max(0, margin + max over i != y of x[i] - x[y]); 0 for one class.
+
+    Source: Crammer and Singer, On the Algorithmic Implementation of Multiclass Kernel-Based Vector Machines (2001),
+    equation 4. Which of the other scores is largest is decided by the scores themselves, without a rounding: where
+    several are, each may have any share of the gradient.
+    """
+    rows, y = np.arange(len(input)), target.astype(np.int64)
+    others = input.copy()
+    others[rows, y] = -np.inf
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        top = others.max(axis=1)
+        h, d, unit = _hinge(margin, input[rows, y], top)
+        none = np.isneginf(top)
+        h, d = np.where(none, -np.inf, h), np.where(none, 0.0, d)
+        value = np.maximum(h, 0.0) * unit
+        gap = np.where(h >= -REACH * np.abs(d), np.abs(d), 0.0) * unit
+        live = np.where(np.isnan(h), np.nan, h > 0)
+        first, last = live, np.where(h == 0, 1.0, live)
+        winner = (others == top[:, None]) & ~none[:, None] | np.isnan(others)
+        alone = winner.sum(axis=1) == 1
+        first_of_them = (np.arange(input.shape[1]) == others.argmax(axis=1)[:, None]) & ~none[:, None]
+        slope = np.where(first_of_them, live[:, None], 0.0)
+        low, high = np.where(winner & alone[:, None], first[:, None], 0.0), np.where(winner, last[:, None], 0.0)
+        slope[rows, y], low[rows, y], high[rows, y] = -live, -last, -first
+        size = abs(margin) + np.where(np.isfinite(input), np.abs(input), 0.0).max(axis=1)
+        return Truth(
+            value=output(value, reference=np.minimum(value + gap, LARGEST), absolute=size),
+            gradients={"input": output(slope, absolute=np.ones_like(slope), interval=(low, high))},
+        )
 
 
 def multilabel_margin_loss(input: Array, target: Indices) -> Truth:

@@ -13,8 +13,10 @@ from hypothesis import core
 
 from harness import generate, records
 from harness.bounds import GRADES
-from harness.registry import contract, contracts, subject_of
+from harness.checks.specimen import measured
+from harness.registry import contract, subject_of
 from lossproof import Result, validate
+from tests.controls.control import OF_TORCH
 from tests.sound import SOUND
 from tests.sound.declare import ALL, Sound
 
@@ -42,13 +44,6 @@ def judged(sound: Sound, dtypes: tuple[str, ...], effort: str) -> Result:
         warnings.simplefilter("ignore")
         loss = torch.compile(sound.loss, dynamic=True) if sound.compiled else sound.loss
         return validate(loss, like=sound.like, dtype=dtypes, effort=effort, strict=True, name=sound.loss.__name__)
-
-
-def measured(tally: records.OutputTally) -> int:
-    """The worst grade of an output; an entry whose partial product left the range is a weakness, not unstable."""
-    partial = tally.ranges.get("partial-range", 0)
-    worst = [g for g in GRADES if tally.grades[g] > (partial if g == "unstable" else 0)]
-    return GRADES.index(worst[-1]) if worst else 0
 
 
 def check(sound: Sound, result: Result) -> list[int]:
@@ -101,5 +96,5 @@ def test_the_catalogue_is_wide() -> None:
     assert len(SOUND) >= 42
     assert not [name for name, count in Counter(map(ids, SOUND)).items() if count > 1]
     assert not [s.name for s in SOUND if subject_of(s.loss) is not None]
-    assert set(contracts()) - {contract(s.like).name for s in SOUND} == WITHOUT
+    assert set(OF_TORCH) - {contract(s.like).name for s in SOUND} == WITHOUT
     assert len({s.grade for s in SOUND}) == len(GRADES) - 1

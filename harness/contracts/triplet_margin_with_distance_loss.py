@@ -148,6 +148,7 @@ SQUARED = replace(
     module="",
     summary="The same with the sum of squared differences for distance.",
     formula="max(0, sum (a - p)**2 - sum (a - n)**2 + margin); with swap min(it, sum (p - n)**2) for the second",
+    sources=(*CONTRACT.sources, "Schroff, Kalenichenko and Philbin, CVPR 2015, equation 3 (FaceNet)"),
     oracle=triplet_margin_with_squared_distance,
     definition=partial(definitions.triplet_margin_with_distance_loss, distance="squared"),
     scales="B_ref = those of both sums and the margin; B_abs = sums of (abs(x) + abs(y))**2",

@@ -5,6 +5,7 @@ indices) whose numbers are exact in the dtype under test.
 """
 
 from harness.domain.arg import BROADCASTS, Arg
+from harness.domain.box import Box
 from harness.domain.index import ClassIndex, Length, MultiLabelIndex, ignored_index
 from harness.domain.kind import Kind, Setting
 from harness.domain.scalar import (
@@ -27,6 +28,7 @@ __all__ = [
     "BROADCASTS",
     "Arg",
     "Binary",
+    "Box",
     "Choice",
     "ClassIndex",
     "Count",

@@ -105,6 +105,8 @@ class Embedding:
     zero: bool = True
     largest: float = math.inf
     """Bound on magnitudes, where products of two members leave the range of the oracle itself."""
+    reach: float = 1.0
+    """Magnitudes stay below the largest number of the dtype to this power, and above its smallest likewise."""
 
     @property
     def integral(self) -> bool:
@@ -122,7 +124,8 @@ class Embedding:
         column = (shape[0],) + (1,) * (len(shape) - 1)
         x = rng.standard_normal(shape)
         regime = rng.integers(0, 10, column)
-        reach = np.exp2(rng.uniform(math.log2(p.smallest_subnormal), math.log2(p.largest) - 3, column))
+        low, high = math.log2(p.smallest_subnormal) * self.reach, math.log2(p.largest) * self.reach
+        reach = np.exp2(rng.uniform(low, high - 3, column))
         with np.errstate(over="ignore"):
             x = np.where(regime == 0, x * reach, x)
             x = np.where(regime == 1, x * np.exp2(rng.uniform(-20, 10, shape)), x)
@@ -131,7 +134,7 @@ class Embedding:
         x = np.where((regime == 4) & (rng.random(shape) < 0.6), 0.0, x)
         if self.zero:
             x = np.where((regime == 5) & (rng.random(column) < 0.2), 0.0, x)
-        top = min(self.largest, p.largest)
+        top = min(self.largest, p.largest if self.reach == 1.0 else 2.0**high)
         return np.clip(round_to(p, x), -top, top)
 
 

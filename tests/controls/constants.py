@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from harness import registry
-from tests.controls.control import Control, Edit, bent, control
+from tests.controls.control import OF_TORCH, Control, Edit, bent, control
 
 tiny = partial(control, "tiny constants")
 
@@ -22,7 +21,7 @@ def steeper(name: str, factor: float) -> Edit:
 
 MILLIONTH = ("mse_loss", "smooth_l1_loss", "l1_loss", "hinge_embedding_loss", "nll_loss", "soft_margin_loss")
 """Losses whose survey is cheap in float64; of the others their special values are asked."""
-OTHERS = tuple(name for name in registry.contracts() if name not in MILLIONTH)
+OTHERS = tuple(name for name in OF_TORCH if name not in MILLIONTH)
 DEAR = "triplet_margin_with"
 """How the losses begin that are asked in one dtype only."""
 CONTROLS: tuple[Control, ...] = (

@@ -15,6 +15,9 @@ from harness import registry
 from harness.binding import Subject
 from harness.contract import Contract
 
+OF_TORCH = tuple(dict.fromkeys(s.contract.name for s in registry.subjects() if s.origin == "torch"))
+"""Contracts of losses that torch has."""
+
 
 @cache
 def builtin(like: str) -> Subject:

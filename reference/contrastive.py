@@ -1,0 +1,196 @@
+"""Oracles of contrastive losses: pairs at a distance, and the logits that one similarity has to win against.
+
+A row is one loss value: a pair, a query with its negatives, or a whole batch of embeddings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from reference.classification import sum_of_others
+from reference.distance import pairwise, rescaled, squared
+from reference.outputs import LARGEST, ends, select, weighed
+from reference.truth import Array, Output, Truth, output
+
+REACH = 2.0**-6
+"""Share of a difference by which its rounding, a few units of any dtype under test, may move it."""
+
+
+def contrastive_loss(input1: Array, input2: Array, target: Array, *, margin: float = 1.0) -> Truth:
+    """target d**2 / 2 + (1 - target) max(0, margin - d)**2 / 2 with d = norm(x1 - x2), target 1 for a similar pair.
+
+    Source: Hadsell, Chopra and LeCun, CVPR 2006, equation 4, where Y = 1 - target. The squares of a similar pair are
+    summed without a root. Of a dissimilar pair only margin - d cancels. Two equal embeddings have every direction:
+    the gradient is an interval there.
+    """
+    with np.errstate(all="ignore"):
+        similar = target == 1.0
+        known = np.where(similar | (target == 0.0), 0.0, np.nan)
+        square, length = squared(input1, input2), pairwise(input1, input2, 2.0, 0.0)
+        near = rescaled(square.value, square.power - 1)
+        near = replace(near, absolute=0.5 * near.absolute)
+        d = rescaled(length.value, length.power)
+        gap = np.where(np.isnan(d.exact), np.nan, margin - d.exact)
+        hinge, size = np.maximum(gap, 0.0), abs(margin) + d.reference
+        # Where the rounding may carry the hinge over its kink, it has a square of its own.
+        doubt = np.where(gap >= -REACH * size, REACH * size, 0.0)
+        live = np.where(gap >= -REACH * size, size, 0.0)
+        far = output(
+            0.5 * hinge * hinge,
+            reference=0.5 * hinge * hinge + (hinge + doubt) * live,
+            accumulation=weighed(hinge, d.accumulation),
+            absolute=0.5 * (abs(margin) + d.absolute) ** 2,
+            underflow=np.fmin(1.0 + weighed(hinge + doubt, d.underflow), LARGEST),
+            partial=d.partial,
+        )
+        value = select(similar, near, far)
+        gradients = {}
+        for name, pull, slope in zip(("input1", "input2"), square.gradients, length.gradients, strict=True):
+            push = _hinged(slope, hinge, live, d)
+            half = replace(
+                rescaled(pull, np.full((len(gap), 1), -1)), absolute=0.5 * pull.absolute, underflow=pull.underflow
+            )
+            chosen = select(similar[:, None], half, replace(push, absolute=push.absolute + abs(margin)))
+            gradients[name] = replace(chosen, exact=chosen.exact + known[:, None])
+    return Truth(value=replace(value, exact=value.exact + known, interval=None), gradients=gradients)
+
+
+def _hinged(slope: Output, hinge: Array, live: Array, d: Output) -> Output:
+    """-hinge * d's slope."""
+    h, size = hinge[:, None], live[:, None]
+    low, high = (weighed(h, end) for end in ends(slope))
+    steep = np.maximum(np.abs(low), np.abs(high)) / np.where(h > 0.0, h, 1.0)
+    steep = np.maximum(steep, np.abs(slope.exact))
+    return output(
+        -weighed(h, slope.exact),
+        reference=weighed(h, slope.reference) + weighed(size, steep),
+        accumulation=weighed(d.accumulation[:, None], steep * (h > 0.0)),
+        absolute=np.zeros_like(slope.exact),
+        underflow=np.fmin(1.0 + weighed(h, slope.underflow) + weighed(steep, d.underflow[:, None]), LARGEST),
+        interval=(np.minimum(-low, -high), np.maximum(-low, -high)),
+        partial=slope.partial,
+    )
+
+
+class Contest(NamedTuple):
+    """-log of the softmax of the first of several logits, and the probabilities that are its slopes, with scales."""
+
+    value: Array
+    value_scale: Array
+    lost: Array
+    """1 - the probability of the first: the sum of the others."""
+    lost_scale: Array
+    probability: Array
+    """Shape (..., K)."""
+    probability_scale: Array
+
+
+def _grown(share: Array, error: Array) -> Array:
+    """log of the sum of share * exp(REACH * error), over REACH; the shares sum to at most 1."""
+    moved = REACH * error
+    grown = np.log1p(weighed(share, np.expm1(np.minimum(moved, 300.0))).sum(axis=-1))
+    far = np.where((moved > 300.0) & (share > 0.0), np.log(share) + moved, 0.0).max(axis=-1)
+    return np.asarray(np.maximum(grown, far) / REACH, np.float64)
+
+
+def _moved(p: Array, complement: Array, rise: Array, fall: Array) -> Array:
+    """How far a probability goes whose log-odds rise and fall by so much times REACH, over REACH."""
+    up, down = np.expm1(np.minimum(REACH * rise, 700.0)), -np.expm1(-REACH * fall)
+    return np.asarray((weighed(p * complement, up) / (1.0 + p * up) + p * down) / REACH, np.float64)
+
+
+def contest(behind: Array, error: Array) -> Contest:
+    """The first of logits that are ``behind`` the largest, shape (..., K), with the running error of each logit.
+
+    ``behind`` + log1p(sum of exp(-behind) of all but the largest): terms that are not negative, so that a confident
+    row keeps its digits. As exp turns an error of the logit of any size into one of the result, the scales are what
+    REACH of the errors changes, over REACH: first-order where that is little.
+    """
+    top = np.argmin(behind, axis=-1)[..., None] == np.arange(behind.shape[-1])
+    e = np.where(np.isnan(behind), np.nan, np.exp(-behind))
+    tail = np.where(top, 0.0, e).sum(axis=-1)
+    value = behind[..., 0] + np.log1p(tail)
+    p = e / (1.0 + tail)[..., None]
+    complement = sum_of_others(e) / (1.0 + tail)[..., None]
+    own = error + behind
+    share = p[..., None, :] / np.where(complement > 0.0, complement, 1.0)[..., None]
+    share = np.where(np.eye(behind.shape[-1], dtype=np.bool_), 0.0, share)
+    mean = weighed(share, own[..., None, :]).sum(axis=-1)
+    growth = _grown(share, np.broadcast_to(own[..., None, :], share.shape))
+    scale = p + _moved(p, complement, own + mean, own + growth)
+    of_lost = _moved(complement[..., 0], p[..., 0], own[..., 0] + growth[..., 0], own[..., 0] + mean[..., 0])
+    rivals = error[..., 1:] + error[..., :1]
+    of_value = value + _grown(p[..., 1:], rivals) + behind[..., 0] + weighed(p, behind).sum(axis=-1)
+    return Contest(
+        value, np.minimum(of_value, LARGEST), complement[..., 0], complement[..., 0] + of_lost, p, np.fmin(scale, 1e300)
+    )
+
+
+def _behind(query: Array, keys: Array) -> Array:
+    """By how much q.k of every key is below the largest, as q.(k_top - k): equal keys are equal, and little cancels."""
+    top = np.argmax((query[:, None, :] * keys).sum(axis=-1), axis=-1)
+    for _ in range(2):
+        best = np.take_along_axis(keys, top[:, None, None], axis=1)
+        behind = (query[:, None, :] * (best - keys)).sum(axis=-1)
+        top = np.argmin(behind, axis=-1)
+    best = np.take_along_axis(keys, top[:, None, None], axis=1)
+    behind = (query[:, None, :] * (best - keys)).sum(axis=-1)
+    return np.where(behind < 0.0, 0.0, behind)
+
+
+def info_nce_loss(query: Array, positive: Array, negatives: Array, *, temperature: float = 0.1) -> Truth:
+    """-log(exp(q.p / t) / (exp(q.p / t) + sum over k of exp(q.n_k / t))), of vectors as they are given.
+
+    Shapes (R, D), (R, D) and (R, K, D). Source: van den Oord, Li and Vinyals, arXiv:1807.03748, equation 4; the
+    logits of He et al., CVPR 2020, equation 1. The logits are taken by their differences, q.(k_top - k) / t. Gradients
+    are the probabilities of the negatives times (n_k - p) / t, -q / t and q / t.
+    """
+    with np.errstate(all="ignore"):
+        keys = np.concatenate([positive[:, None, :], negatives], axis=1)
+        error = np.abs(query[:, None, :] * keys).sum(axis=-1) / temperature
+        behind = _behind(query, keys) / temperature
+        c = contest(behind, error)
+        size = error.max(axis=-1)
+        known = np.where(np.isnan(behind).any(axis=-1), np.nan, 0.0)
+        q, rivals, scales = query[:, None, :], c.probability[:, 1:, None], c.probability_scale[:, 1:, None]
+        terms = np.abs(negatives) + np.abs(positive)[:, None, :]
+        # Products of every entry and of every probability may underflow, and are divided by the temperature.
+        lost = 1.0 + (2.0 * query.shape[-1] + negatives.shape[1]) / temperature
+        largest = size * max(1.0, temperature)
+        reach = np.abs(query) / temperature
+
+        def slope(exact: Array, scale: Array, absolute: Array) -> Output:
+            part = np.broadcast_to(largest.reshape(-1, *[1] * (exact.ndim - 1)), exact.shape)
+            return output(
+                exact + known.reshape(-1, *[1] * (exact.ndim - 1)),
+                reference=np.minimum(scale, LARGEST),
+                accumulation=np.abs(exact),
+                absolute=absolute,
+                underflow=np.fmin(lost * (1.0 + absolute), LARGEST),
+                partial=(np.zeros_like(part), part),
+            )
+
+        return Truth(
+            value=output(
+                c.value,
+                reference=c.value_scale,
+                accumulation=np.minimum(weighed(rivals[..., 0], error[:, 1:] + error[:, :1]).sum(axis=-1), LARGEST),
+                absolute=1.0 + size,
+                underflow=2.0 + lost,
+                partial=(np.zeros_like(largest), largest),
+            ),
+            gradients={
+                "query": slope(
+                    (rivals * (negatives - positive[:, None, :])).sum(axis=1) / temperature,
+                    (scales * terms).sum(axis=1) / temperature,
+                    terms.sum(axis=1) / temperature,
+                ),
+                "positive": slope(-c.lost[:, None] * query / temperature, c.lost_scale[:, None] * reach, reach),
+                "negatives": slope(
+                    rivals * q / temperature, scales * reach[:, None, :], reach[:, None, :] + 0.0 * negatives
+                ),
+            },
+        )
