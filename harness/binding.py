@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.contract import Contract
 from harness.deviations import Departure, Fault
+from harness.specimen import Declared
 
 
 class BindingError(TypeError):
@@ -53,7 +54,9 @@ class Subject:
     misshapen: bool = False
     """Whether three rows do not give three values: then nothing else is asked, larger inputs might fill the memory."""
     origin: str = "user"
-    """``torch`` for the builtins, whose Faults carry torch versions."""
+    """``torch`` for the builtins, whose Faults carry torch versions; ``specimen`` for what ships with the suites."""
+    specimen: Declared | None = None
+    """What is declared of a specimen."""
     twin: Subject | None = None
     """The functional form that a module must agree with bit for bit; the twin is judged in its stead."""
 
@@ -101,6 +104,7 @@ def bind(
     origin: str = "user",
     twin: Subject | None = None,
     fixed: str = "",
+    specimen: Declared | None = None,
 ) -> Subject:
     """A Subject for a function, a class to be constructed or a ready object.
 
@@ -166,6 +170,7 @@ def bind(
         constructed=constructed,
         origin=origin,
         twin=twin,
+        specimen=specimen,
     )
 
 

@@ -17,6 +17,8 @@ from harness.resume import Finished, ResumeError, finished, mend, require_same
 
 OPTIONS = pytest.StashKey["_Session"]()
 PROPERTY = "lossproof"
+SPECIMEN_DTYPES = ("float32", "bfloat16")
+"""In which specimens are judged unless a run is thorough or names its dtypes."""
 DEFAULT_RECORDS = Path("build/lossproof/run.jsonl")
 
 
@@ -73,6 +75,31 @@ class _Session:
             raise pytest.UsageError(f"--effort: expected one of {', '.join(EFFORTS)}, got {name!r}")
         return replace(EFFORTS[name], seed=self.config.getoption("--seed"))
 
+    def effort_of(self, trial: Any) -> Any:
+        """The effort of a trial: at ``ci`` a specimen, of which there are many, has the quick one."""
+        from harness.effort import CI, QUICK
+
+        effort = self.effort()
+        quick = trial.subject.specimen is not None and effort.name == CI.name
+        return replace(QUICK, seed=effort.seed) if quick else effort
+
+    def spared(self, trial: Any) -> bool:
+        """Whether a trial is left to a thorough run: specimens, of which there are many, in most dtypes."""
+        return (
+            trial.subject.specimen is not None
+            and self.effort().name != "thorough"
+            and not self.config.getoption("--dtype")
+            and trial.precision.name not in SPECIMEN_DTYPES
+        )
+
+    def left_to_thorough(self) -> list[records.NotRun]:
+        """What ``spared`` leaves out, for the records."""
+        many = [s for s in self.subjects if s.specimen is not None]
+        if not many or self.effort().name == "thorough" or self.config.getoption("--dtype"):
+            return []
+        what = f"{len(many)} specimens in other dtypes than {' and '.join(SPECIMEN_DTYPES)}"
+        return [records.NotRun(what=what, reason="left to --effort thorough")]
+
     @property
     def records_path(self) -> Path:
         given = self.config.getoption("--records")
@@ -113,6 +140,8 @@ class _Session:
                 raise pytest.UsageError(str(error)) from None
             self.by_check = {}
             for trial in plan(self.subjects, dtypes=dtypes, devices=self.devices()):
+                if self.spared(trial):
+                    continue
                 self.by_check.setdefault(trial.check.name, []).append(trial)
         return self.by_check.get(check, [])
 
@@ -126,7 +155,7 @@ class _Session:
         from harness.locate import located
 
         wanted = self.config.getoption("--loss")
-        everything = registry.subjects()
+        everything = (*registry.subjects(), *registry.specimens())
         if not wanted:
             self.left_out = tuple(s for s in everything if s.unsettled)
             return tuple(s for s in everything if not s.unsettled)
@@ -136,7 +165,9 @@ class _Session:
                 chosen.append(located(name, self.config.getoption("--like")))
                 continue
             found = [
-                s for s in everything if name in (s.name, s.contract.name, s.contract.module, s.name.split(".")[-1])
+                s
+                for s in everything
+                if name in (s.name, s.contract.name, s.contract.module, re.split(r"[./]", s.name)[-1])
             ]
             if not found:
                 registry_error = _unknown(name)
@@ -157,7 +188,7 @@ class _Session:
             mend(self.path)
             return
         first: list[records.Line] = [self.header(len(planned)), *declarations(self.subjects)]
-        records.write(self.path, first + list(not_run(self.devices(), self.left_out)))
+        records.write(self.path, [*first, *not_run(self.devices(), self.left_out), *self.left_to_thorough()])
 
     def append(self, lines: list[str]) -> list[records.Trial]:
         """Write lines as they arrive, so that nothing measured is lost with a worker or an interrupt."""
@@ -209,7 +240,7 @@ def judged(request: pytest.FixtureRequest) -> Any:
         from harness.run import run
 
         __tracebackhide__ = True
-        lines = run(trial, session.effort(), strict=not request.config.getoption("--no-strict"))
+        lines = run(trial, session.effort_of(trial), strict=not request.config.getoption("--no-strict"))
         request.node.user_properties.append((PROPERTY, [records.encode(line).decode() for line in lines]))
         record = lines[0]
         assert isinstance(record, records.Trial)

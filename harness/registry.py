@@ -55,6 +55,26 @@ def subjects() -> tuple[Subject, ...]:
     return tuple(sorted(found, key=lambda s: (s.contract.name, s.twin is not None, s.name)))
 
 
+_enlisted: list[str] = []
+
+
+def enlist(package: str) -> None:
+    """Name a package whose ``subjects()`` are judged beside torch's; it is imported when they are asked for."""
+    if package not in _enlisted:
+        _enlisted.append(package)
+
+
+@cache
+def _specimens(package: str) -> tuple[Subject, ...]:
+    found: tuple[Subject, ...] = importlib.import_module(package).subjects()
+    return tuple(sorted(found, key=lambda s: (s.contract.name, s.name)))
+
+
+def specimens() -> tuple[Subject, ...]:
+    """The Subjects of every package that was enlisted, by contract."""
+    return tuple(s for package in _enlisted for s in _specimens(package))
+
+
 def subject_of(loss: Any) -> Subject | None:
     """The registered Subject that this very object is, ledger included."""
     return next((s for s in subjects() if s.loss is loss), None)

@@ -20,8 +20,9 @@ from harness.checks.ledger import witness_batch
 from harness.deviations import GARBAGE, Departure, Deviation, Fault
 from harness.domain import Arg
 from harness.effort import Effort
-from harness.findings import reproduction
+from harness.findings import MESSAGES, reproduction
 from harness.plan import SURVEY_CHECK, Trial
+from harness.specimen import excuse
 from harness.ulp import PRECISIONS
 from harness.version import VERSION
 
@@ -34,6 +35,8 @@ def verdict(outcome: Outcome, subject: Subject, *, strict: bool) -> str:
     if outcome.stale:
         return "stale"
     faults = {f.name for f in subject.faults}
+    if subject.specimen is not None:
+        faults |= {excuse(*row) for row in subject.specimen.rows}
     if faults & set(outcome.excused):
         return "fault"
     if outcome.excused:
@@ -42,7 +45,7 @@ def verdict(outcome: Outcome, subject: Subject, *, strict: bool) -> str:
 
 
 def _explained(trial: Trial, outcome: Outcome) -> Outcome:
-    """The outcome without the findings that a Fault says this very row shows."""
+    """The outcome without the findings that a Fault says this very row shows, or a specimen is known for."""
     row = f"{trial.check.name}: {trial.item}"
     left, excused = list(outcome.findings), set(outcome.excused)
     for departure in trial.subject.departures:
@@ -50,6 +53,10 @@ def _explained(trial: Trial, outcome: Outcome) -> Outcome:
             kept = [f for f in left if f.kind not in departure.rows[row]]
             if len(kept) < len(left) or departure.seen is GARBAGE:
                 left, excused = kept, excused | {departure.name}
+    declared, check = trial.subject.specimen, trial.check.name
+    if declared is not None:
+        excused |= {excuse(check, f.kind) for f in left if declared.explains(check, f.kind)}
+        left = [f for f in left if not declared.explains(check, f.kind)]
     return replace(outcome, findings=tuple(left), excused=tuple(sorted(excused)))
 
 
@@ -143,7 +150,7 @@ def declarations(subjects: Iterable[Subject]) -> list[records.Declaration]:
 def _declaration(subject: Subject) -> records.Declaration:
     contract = subject.contract
     judged = subject.twin or subject
-    ledger = [_entry(judged, d) for d in (*contract.deviations, *subject.faults)]
+    ledger = [_entry(judged, d) for d in (*contract.deviations, *subject.faults)] + _known_for(subject)
     return records.Declaration(
         subject=subject.name,
         contract=contract.name,
@@ -158,6 +165,26 @@ def _declaration(subject: Subject) -> records.Declaration:
         ledger=ledger,
         not_offered=list(subject.not_offered),
     )
+
+
+def _known_for(subject: Subject) -> list[records.LedgerEntry]:
+    """What a specimen is declared to show, an entry each."""
+    declared = subject.specimen
+    if declared is None:
+        return []
+    return [
+        records.LedgerEntry(
+            name=excuse(check, kind),
+            kind="fault",
+            region="wherever it is found",
+            seen=MESSAGES.get(kind, kind),
+            source=declared.source,
+            versions="all",
+            dtypes=list(PRECISIONS),
+            outputs=["value"] if check == "value" else [a.name for a in subject.contract.args if a.differentiable],
+        )
+        for check, kind in declared.rows
+    ]
 
 
 def _argument_text(arg: Arg) -> str:

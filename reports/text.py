@@ -203,12 +203,14 @@ def circumstances(run: Run | None) -> list[tuple[str, str]]:
     ]
 
 
-def _blamed(report: Report, faults: list[Departure]) -> str:
-    """Whose faults they are: those of torch builtins are of torch, the others only seen with it."""
-    if report.run is None:
-        return ""
-    version = report.run.torch.partition("+")[0]
-    return f" {'of' if all(one.first.origin == 'torch' for one in faults) else 'with'} torch {version}"
+def _by_owner(report: Report, faults: list[Departure]) -> list[tuple[str, list[Departure]]]:
+    """(whose faults they are, they): of torch's builtins, of the specimens that ship, or only seen with this torch."""
+    version = f"torch {report.run.torch.partition('+')[0]}" if report.run is not None else ""
+    owners = {"torch": f" of {version}", "specimen": " of specimens"}
+    found: dict[str, list[Departure]] = {}
+    for one in faults:
+        found.setdefault(owners.get(one.first.origin, f" with {version}") if version else "", []).append(one)
+    return list(found.items())
 
 
 def sentence(report: Report) -> str:
@@ -234,9 +236,10 @@ def sentence(report: Report) -> str:
     rest = []
     for kind, noun in (("fault", "known fault"), ("deviation", "deviation")):
         if seen := known(report, kind):
-            homes = {section.subject for one in seen for section in one.sections}
-            where = f" in {plural(len(homes), 'loss', 'losses')}" if len(names) > 1 else ""
-            rest.append(plural(len(seen), noun) + (_blamed(report, seen) if kind == "fault" else "") + where)
+            for owner, ones in _by_owner(report, seen) if kind == "fault" else [("", seen)]:
+                homes = {section.subject for one in ones for section in one.sections}
+                where = f" in {plural(len(homes), 'loss', 'losses')}" if len(names) > 1 else ""
+                rest.append(plural(len(ones), noun) + owner + where)
         elif tally[kind]:  # a record that names none of what it excuses
             rest.append(plural(tally[kind], f"trial with an unnamed {kind}", f"trials with an unnamed {kind}"))
     rest += [f"{plural(tally['unsupported'], 'trial')} unsupported"] if tally["unsupported"] else []

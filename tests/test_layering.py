@@ -53,6 +53,7 @@ LEVELS = {
     "harness.explain": 6,
     "harness.replay": 6,
     "harness.resume": 1,
+    "harness.specimen": 1,
     "harness.run": 6,
     "reports": 7,
     "harness.api": 8,

@@ -235,7 +235,7 @@ def raises(context: Context, error: ErrorInput) -> Outcome:
     declared = subject.unsupported.get(f"error: {error.name}")
     if declared is not None and re.search(declared, got):
         return Outcome(unsupported=got, cases=1)
-    if raised is not None and subject.origin == "user":
+    if raised is not None and subject.origin != "torch":
         return Outcome(cases=1)
     what = " or ".join(error.raises) + (f" with a message like /{error.match}/" if error.match else "")
     return Outcome(findings=(convention(subject, "error", f"{error.name}: expected {what}, got {got}"),), cases=1)

@@ -61,7 +61,7 @@ def refused(context: Context, raised: Raised, *topics: str) -> Outcome:
             return Outcome(unsupported=str(raised))
     what = f"{topics[0]}: " if topics else ""
     said = f"{what}expected a result, got {raised}"
-    if subject.origin == "user" and any(topic.startswith(OPTIONAL) for topic in topics):
+    if subject.origin != "torch" and any(topic.startswith(OPTIONAL) for topic in topics):
         return Outcome(findings=(note(subject, "not supported", said),))
     return Outcome(findings=(defect(subject, "raised", said),))
 

@@ -17,10 +17,10 @@ from typing import Any
 from harness import records
 from harness.api import Result, UsageError, validate
 from harness.bounds import GRADES
+from harness.checks.specimen import measured
 from tests import losses
 from tests.sound import SOUND, binary, classification, embedding, likelihood, pieces, regression
 from tests.sound.declare import Sound
-from tests.test_sound import measured
 from tests.trust.lines import Judged
 from tests.trust.mutants import Mutant, mutants, mutated
 

@@ -12,11 +12,12 @@ from harness import records, registry
 from harness.api import validate
 from harness.bounds import GRADES
 from harness.certify import ROWS, certify
+from harness.checks.specimen import measured
 from tests.controls import CONTROLS, named
 from tests.sound import SOUND
 from tests.sound.declare import ALL, Sound
 from tests.test_controls import judged, shown
-from tests.test_sound import SEEDS, measured
+from tests.test_sound import SEEDS
 from tests.trust.lines import Certified, Flagged, Judged, Line, Measured, Result, only
 from tests.trust.mutation import SPECIMENS, digest, judge, mutants_of
 

@@ -1,0 +1,95 @@
+"""What is declared of a specimen is held to what is seen of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import pytest
+import torch
+from torch import Tensor
+
+from harness import records, registry
+from harness.effort import QUICK
+from harness.plan import plan
+from harness.run import declarations, run
+from harness.specimen import Declared
+from suites.specimens import specimens
+from suites.specimens.specimen import Specimen, reduced
+from tests.controls.control import OF_TORCH
+
+SHOWS = {"value": ("absolute-only",), "gradient": ("absolute-only",)}
+
+
+def naive(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    """Loses the digits of small losses, and overflows."""
+    return reduced(torch.log(1.0 + torch.exp(-target * input)), reduction)
+
+
+def stable(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    return reduced(-torch.nn.functional.logsigmoid(target * input), reduction)
+
+
+def judged(
+    loss: Any, form: Literal["usual", "sound"], checks: tuple[str, ...], grade: str = "", **shows: tuple[str, ...]
+) -> list[records.Trial]:
+    declared = Specimen(loss=loss, like="soft_margin_loss", form=form, source="here", grade=grade, shows=shows)
+    trials = plan([declared.subject()], dtypes=("float32",), devices=("cpu",), checks=checks)
+    lines = [line for trial in trials for line in run(trial, QUICK, strict=True)]
+    return [line for line in lines if isinstance(line, records.Trial)]
+
+
+def verdicts(trials: list[records.Trial]) -> dict[str, str]:
+    return {f"{t.check}: {t.item}".rstrip(": "): t.verdict for t in trials}
+
+
+def test_what_is_declared_and_seen_is_a_known_fault() -> None:
+    found = judged(naive, "usual", ("value", "specimen"), value=("absolute-only", "unstable"))
+    assert verdicts(found) == {
+        "value": "fault",
+        "specimen: value: absolute-only": "fault",
+        "specimen: value: unstable": "stale",
+    }
+
+
+def test_what_is_seen_and_not_declared_fails() -> None:
+    (value,) = judged(naive, "usual", ("value",))
+    assert value.verdict == "fail"
+    assert [f.kind for f in value.findings] == ["absolute-only"]
+
+
+def test_what_is_declared_and_not_seen_is_stale() -> None:
+    assert verdicts(judged(stable, "usual", ("specimen",), range=("nan",))) == {"specimen: range: nan": "stale"}
+
+
+def test_a_grade_that_is_not_kept_fails() -> None:
+    kept, broken = (judged(loss, "sound", ("specimen",), grade="few-ulp")[0] for loss in (stable, naive))
+    assert (kept.verdict, broken.verdict) == ("pass", "fail")
+    assert "expected no worse, got unstable" in broken.findings[0].message
+
+
+def test_what_is_declared_is_in_the_records() -> None:
+    subject = Specimen(loss=naive, like="soft_margin_loss", form="usual", source="here", shows=SHOWS).subject()
+    (declaration,) = declarations([subject])
+    assert declaration.origin == "specimen"
+    assert [(e.name, e.source) for e in declaration.ledger if e.kind == "fault"] == [
+        ("value: absolute-only", "here"),
+        ("gradient: absolute-only", "here"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"form": "sound"}, "expected the one that a sound form can reach"), ({"grade": "good"}, "expected one of")],
+)
+def test_a_declaration_that_promises_nothing_is_refused(options: Mapping[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Declared(**{"form": "usual", "source": "here", "shows": {}, **options})
+
+
+def test_every_loss_beyond_torch_has_a_usual_and_a_sound_form() -> None:
+    forms: dict[str, set[str]] = {}
+    for specimen in specimens():
+        forms.setdefault(specimen.like, set()).add(specimen.form)
+    beyond = set(registry.contracts()) - set(OF_TORCH)
+    assert {name for name in beyond if forms.get(name) != {"usual", "sound"}} == set()
