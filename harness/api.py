@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,10 +11,16 @@ from typing import Any
 import torch
 
 from harness import records, registry
+from harness.adapter import fixed_options, with_options
 from harness.binding import BindingError, Subject, bind
-from harness.contract import Contract
+from harness.contract import Arrange, Contract
+from harness.custom import Inputs, custom
 from harness.effort import EFFORTS
 from harness.evaluate import settled
+from harness.inputs import InputsError
+from harness.itself import NoReferenceError, Values
+from harness.lawbook import UnknownLawError
+from harness.laws import Law
 from harness.plan import Trial, catalogue, not_run, plan
 from harness.run import declarations, header, run
 from harness.ulp import PRECISIONS
@@ -99,7 +105,13 @@ def one_thread() -> Iterator[None]:
 
 
 def subject_for(
-    loss: Any, like: str | Contract | None, *, name: str = "", expression: str = "", setup: str = "import torch"
+    loss: Any,
+    like: str | Contract | None,
+    *,
+    init: Mapping[str, Any] | None = None,
+    name: str = "",
+    expression: str = "",
+    setup: str = "import torch",
 ) -> Subject:
     """The Subject that ``loss`` is or becomes. Raises UsageError where no Contract fits."""
     known = registry.subject_of(loss) if not isinstance(like, Contract) else None
@@ -114,11 +126,25 @@ def subject_for(
         raise UsageError(f"{error}{hint}") from None
     if known is not None and known.contract is contract:
         return known if known.twin is None else replace(known, twin=None)
+    options = dict(init or {})
+    if options:
+        loss, contract = fixed_options(loss, options), contract.pinned(options)
+        expression, setup = with_options(expression or label, options), f"import functools\n{setup}"
     try:
         bound = bind(loss, contract, name=label, expression=expression or label, setup=setup)
     except BindingError as error:
         raise UsageError(str(error)) from None
     return settled(bound)
+
+
+def declared_subject(loss: Any, like: str | Contract | None, inputs: Inputs, **declared: Any) -> Subject:
+    """The Subject of a loss that is declared by its inputs. Raises UsageError in one line."""
+    if like is not None:
+        raise UsageError("inputs: expected either them or like=NAME, got both")
+    try:
+        return custom(loss, inputs, **declared)
+    except (BindingError, InputsError, UnknownLawError, NoReferenceError) as error:
+        raise UsageError(str(error)) from None
 
 
 def baseline_for(baseline: Any, contract: Contract) -> Subject | None:
@@ -157,17 +183,32 @@ def validate(
     check: Sequence[str] | str | None = None,
     fail_fast: bool = False,
     progress: Progress | None = None,
+    inputs: Inputs | None = None,
+    oracle: Values | None = None,
+    laws: Sequence[str | Law] = (),
+    init: Mapping[str, Any] | None = None,
+    output: str = "",
+    reductions: Mapping[str, Any] | None = None,
+    arrange: Arrange | None = None,
     name: str = "",
     expression: str = "",
     setup: str = "import torch",
 ) -> Result:
-    """Judge a loss against the float64 oracle of a Contract.
+    """Judge a loss against the float64 oracle of a Contract, or one that is declared by its inputs.
 
     ``loss`` is a function, a Module class or a ready object; ``like`` a name that ``lossproof list`` shows, a class
     name, or a Contract; without it the Contract of the loss's own name. With a ``baseline`` (``"torch"`` or a callable)
     both are judged on the same cases and only what is worse fails. ``strict`` counts weaknesses as failures;
     ``check`` leaves out all checks but the named ones; ``fail_fast`` stops after the first trial that is not ok.
-    ``seed`` draws other random rows; equal seeds give equal records, timings aside.
+    ``seed`` draws other random rows; equal seeds give equal records, timings aside. ``init`` are options that hold
+    throughout, of a class or a function; the Contract is held to what it has of them.
+
+    A loss without a Contract is declared by ``inputs``, argument -> declaration such as ``logits("N", "C")`` of
+    ``lossproof.inputs``, or a dict, list or tuple of them. ``oracle`` takes these as float64 arrays, rows first, and
+    returns values of shape (R,); without it the loss in float64 stands in, which finds instability, not a wrong
+    formula. ``laws`` names relations that hold of it (``non_negative``, ``shift_invariant(logits)``, ...), ``output``
+    the part of the result that is the loss, ``reductions`` what the loss calls ``none``, ``mean`` and ``sum``;
+    ``arrange(args, parameters)`` mends drawn arguments that are only legal together.
     Raises UsageError where the loss cannot be bound or a name is unknown.
     """
     checked([effort], list(EFFORTS), "effort")
@@ -175,7 +216,14 @@ def validate(
     checks = checked(check, [c.name for c in catalogue()], "check")
     devices = (device,) if isinstance(device, str) else tuple(device)
     budget = replace(EFFORTS[effort], seed=seed)
-    subject = subject_for(loss, like, name=name, expression=expression, setup=setup)
+    said: dict[str, Any] = {"init": init, "name": name, "expression": expression, "setup": setup}
+    declared = {"oracle": oracle, "laws": laws, "output": output, "reductions": reductions, "arrange": arrange}
+    if inputs is not None:
+        subject = declared_subject(loss, like, inputs, **declared, **said)
+    elif alone := [n for n, v in declared.items() if v]:
+        raise UsageError(f"{', '.join(alone)}: expected inputs={{...}} beside it, got none")
+    else:
+        subject = subject_for(loss, like, **said)
     other = baseline_for(baseline, subject.contract)
     trials = plan([subject], dtypes=dtypes, devices=devices, checks=checks)
     absent = not_run(devices)

@@ -57,6 +57,8 @@ class Subject:
     """``torch`` for the builtins, whose Faults carry torch versions; ``specimen`` for what ships with the suites."""
     specimen: Declared | None = None
     """What is declared of a specimen."""
+    text: Callable[[str], str] | None = None
+    """(reduction) -> the call as Python over variables of the Contract's names, where it is not the usual one."""
     twin: Subject | None = None
     """The functional form that a module must agree with bit for bit; the twin is judged in its stead."""
 

@@ -74,7 +74,22 @@ class _Progress:
 
 @main.command()
 @click.argument("loss", metavar="MODULE:ATTR")
-@click.option("--like", metavar="NAME", help="the contract to hold it to; default: the one of the same name")
+@click.argument("options", metavar="[OPTION=VALUE]...", nargs=-1)
+@click.option(
+    "--like", metavar="NAME|MODULE:ATTR", help="the contract to hold it to; default: the one of the same name"
+)
+@click.option("--init", multiple=True, metavar="OPTION=VALUE", help="an option of the loss that holds throughout")
+@click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="[NAME:]KIND(DIMS)",
+    help="what a loss without a contract takes, such as 'logits(N, C)' or 'target: class_index(N)'; repeatable",
+)
+@click.option("--oracle", metavar="MODULE:ATTR", help="its values in float64, with --input")
+@click.option("--law", "laws", multiple=True, metavar="LAW", help="what holds of it, such as non_negative; repeatable")
+@click.option("--output", default="", metavar="NAME", help="the part of its result that is the loss")
+@click.option("--reduction", multiple=True, metavar="OURS=ITS", help="its name of none, mean or sum; repeatable")
 @click.option(
     "--baseline", metavar="torch|MODULE:ATTR", help="judge this too on the same cases; only what is worse fails"
 )
@@ -89,7 +104,14 @@ class _Progress:
 @click.option("--records", "records_file", metavar="FILE", help="write the records")
 def validate(
     loss: str,
+    options: tuple[str, ...],
     like: str | None,
+    init: tuple[str, ...],
+    inputs: tuple[str, ...],
+    oracle: str | None,
+    laws: tuple[str, ...],
+    output: str,
+    reduction: tuple[str, ...],
     baseline: str | None,
     strict: bool,
     dtype: tuple[str, ...],
@@ -103,15 +125,17 @@ def validate(
 ) -> None:
     """Judge one loss: MODULE:ATTR or path/to/file.py:ATTR."""
     from harness import api, records
+    from harness.inputs import InputsError, settings
     from harness.locate import load
 
     progress = _Progress(loss.rpartition(":")[2])
     try:
         found, expression, setup = load(loss)
+        held: Any = load(like)[0] if like is not None and ":" in like else like
         other: Any = baseline if baseline in (None, "torch") else load(str(baseline))[0]
         result = api.validate(
             found,
-            like,
+            held,
             baseline=other,
             strict=strict,
             dtype=dtype or None,
@@ -121,10 +145,16 @@ def validate(
             check=check or None,
             fail_fast=fail_fast,
             progress=progress,
+            inputs=inputs or None,
+            oracle=load(oracle)[0] if oracle is not None else None,
+            laws=laws,
+            init=settings((*init, *options)),
+            output=output,
+            reductions=settings(reduction) or None,
             expression=expression,
             setup=setup,
         )
-    except api.UsageError as error:
+    except (api.UsageError, InputsError) as error:
         _usage(str(error))
     finally:
         progress.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -39,6 +39,8 @@ class Parameter:
             raise ValueError(f"Parameter {self.name}: expected at least one value, got none")
 
 
+Arrange = Callable[[dict[str, Any], Mapping[str, Any]], dict[str, Any]]
+"""(drawn arguments, parameters) -> arguments that are legal together; pure."""
 SCALAR_REDUCTIONS: Mapping[str, Coefficients] = MappingProxyType({"sum": total, "mean": mean})
 
 
@@ -70,10 +72,15 @@ class Contract:
     varied_by: Mapping[str, str] = field(default_factory=dict)
     """Parameter whose other values only one law or special row can use -> the name of that law or row."""
     errors: tuple[ErrorInput, ...] = ()
+    coupled: bool = False
+    """Whether one row is one whole call, of a loss that ties the elements of a batch together: tensors are handed over
+    without an axis for the rows, and nothing is asked of several rows in one call."""
+    caveat: str = ""
+    """What is said beside every table where the loss in float64 stands in for an oracle; empty where there is one."""
     near_kink: Masks | None = None
     """Rows so close to a kink that finite differences would cross it; they are left out of gradcheck."""
-    arrange: Callable[[dict[str, Any], Mapping[str, Any]], dict[str, Any]] | None = None
-    """Mends drawn arguments that are only legal together (args, parameters) -> args; pure."""
+    arrange: Arrange | None = None
+    """Mends drawn arguments that are only legal together."""
 
     def __post_init__(self) -> None:
         names = [a.name for a in self.args] + [p.name for p in self.parameters]
@@ -98,6 +105,11 @@ class Contract:
             if candidate.name == name:
                 return candidate
         raise KeyError(f"Contract {self.name}: expected one of {[a.name for a in self.args]}, got {name!r}")
+
+    def pinned(self, options: Mapping[str, Any]) -> Contract:
+        """The Contract with the one value of ``options`` for each of its parameters that is among them."""
+        chosen = tuple(replace(p, values=(options[p.name],)) if p.name in options else p for p in self.parameters)
+        return replace(self, parameters=chosen)
 
     def settled(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """``parameters``, and those that are not given at their defaults."""

@@ -120,13 +120,19 @@ def _gather(array: Array, arg: Arg, layout: str, rows: int) -> Array:
     return array.reshape((rows, *own))
 
 
+def _layout(subject: Subject, batch: Batch) -> str:
+    """The layout of a batch; a row of a coupled loss is one call and has no axis of rows."""
+    return "single" if subject.contract.coupled else batch.layout
+
+
 def tensors_of(subject: Subject, batch: Batch, *, gradients: bool) -> dict[str, Tensor]:
     """The tensors of a batch as the Subject is called with them; leaves where gradients are asked for."""
     tensors = {}
+    layout = _layout(subject, batch)
     for name, array in batch.args.items():
         arg = subject.contract.arg(name)
-        tensor = to_tensor(_place(array, arg, batch.layout), batch.precision, batch.device)
-        if batch.layout == "strided" and tensor.ndim > 0 and not arg.shared:
+        tensor = to_tensor(_place(array, arg, layout), batch.precision, batch.device)
+        if layout == "strided" and tensor.ndim > 0 and not arg.shared:
             tensor = torch.stack([tensor, tensor], dim=-1)[..., 0]
         tensors[name] = tensor.requires_grad_() if gradients and arg.differentiable else tensor
     return tensors
@@ -134,7 +140,9 @@ def tensors_of(subject: Subject, batch: Batch, *, gradients: bool) -> dict[str, 
 
 def observe(subject: Subject, batch: Batch, *, gradients: bool = True) -> Observation:
     """Call the Subject once on all rows. Exceptions of the Subject are part of the Observation."""
-    rows = batch.rows(subject.contract)
+    rows, layout = batch.rows(subject.contract), _layout(subject, batch)
+    if subject.contract.coupled and rows != 1:
+        return _one_by_one(subject, batch, gradients=gradients)
     tensors = tensors_of(subject, batch, gradients=gradients)
     versions = {name: t._version for name, t in tensors.items()}
     state = torch.get_rng_state()
@@ -165,7 +173,7 @@ def observe(subject: Subject, batch: Batch, *, gradients: bool = True) -> Observ
     flat = value.size == rows or batch.reduction != "none" or result.ndim == 0
     return Observation(
         value=value.reshape(-1) if flat else value,
-        gradients={n: _gather(to_array(g), subject.contract.arg(n), batch.layout, rows) for n, g in found.items()},
+        gradients={n: _gather(to_array(g), subject.contract.arg(n), layout, rows) for n, g in found.items()},
         unreached=unreached,
         dtype=str(result.dtype).removeprefix("torch."),
         gradient_dtypes={n: str(g.dtype).removeprefix("torch.") for n, g in found.items()},
@@ -182,13 +190,19 @@ def observe_rows(subject: Subject, batch: Batch, *, gradients: bool = True) -> O
     """``observe``, case by case where the Subject has no unreduced result: a mean of one row is its loss."""
     if subject.takes_none or batch.reduction != "none":
         return observe(subject, batch, gradients=gradients)
+    return _one_by_one(subject, batch, gradients=gradients)
+
+
+def _one_by_one(subject: Subject, batch: Batch, *, gradients: bool) -> Observation:
     rows = batch.rows(subject.contract)
     seen = [observe(subject, batch.take(subject.contract, np.array([r])), gradients=gradients) for r in range(rows)]
     broken = next((s for s in seen if s.raised is not None or s.gradient_raised is not None), None)
     if broken is not None or not seen:
-        return broken or observe(subject, batch, gradients=gradients)
+        nothing = Observation(value=np.zeros(0), dtype=batch.precision.name, shape=(0,))
+        return broken or (nothing if subject.contract.coupled else observe(subject, batch, gradients=gradients))
     values = [s.value for s in seen if s.value is not None]
-    names = [n for n in seen[0].gradients if not subject.contract.arg(n).shared]
+    reached = set.intersection(*(set(s.gradients) for s in seen))
+    names = [n for n in seen[0].gradients if n in reached and not subject.contract.arg(n).shared]
     return replace(
         seen[0],
         value=np.concatenate(values),

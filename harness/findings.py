@@ -160,6 +160,7 @@ def reproduction(subject: Subject, batch: Batch, output: str, want: float | list
     for name, array in batch.args.items():
         arg = contract.arg(name)
         placed = array if arg.shared or arg.batch_axis == 0 else np.moveaxis(array, 0, arg.batch_axis)
+        placed = placed[0] if contract.coupled and not arg.shared else placed
         grad = ".requires_grad_()" if output == name else ""
         lines.append(f"{name} = {literal(placed, batch.precision.name)}{device}{grad}")
     lines.append(f"loss = {call_text(subject, batch)}")
@@ -179,6 +180,8 @@ def _python(value: Any) -> str:
 def call_text(subject: Subject, batch: Batch) -> str:
     """The call as Python: tensors by name, parameters and reduction as keywords."""
     given = dict(batch.parameters)
+    if subject.text is not None:
+        return subject.text(batch.reduction)
     if subject.reductions:
         given["reduction"] = batch.reduction
     keywords = [f"{k}={_python(v)}" for k, v in given.items()]

@@ -208,6 +208,8 @@ class Declaration(Record, frozen=True, kw_only=True):
     scales: str
     ledger: list[LedgerEntry]
     not_offered: list[str]
+    caveat: str = ""
+    """What its tables do not show, where the loss refers to itself; empty beside an oracle."""
 
 
 class NotRun(Record, frozen=True, kw_only=True):

@@ -163,6 +163,7 @@ def _declaration(subject: Subject) -> records.Declaration:
         reductions=["none", *contract.reductions],
         scales=contract.scales,
         ledger=ledger,
+        caveat=contract.caveat,
         not_offered=list(subject.not_offered),
     )
 

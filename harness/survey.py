@@ -342,14 +342,17 @@ def hunted(subject: Subject, precision: Precision, effort: Effort, device: str, 
 
 SINGLES = 512
 """Rows of each block that a loss with only a reduced result is called with, one at a time."""
+WHOLE_BATCHES = 128
+"""The same where a row is a whole batch of a loss that ties its elements together."""
 
 
 def thinned(subject: Subject, batch: Batch) -> Batch:
     """The batch, or evenly spaced rows of it where the Subject must be called once a row."""
     rows = batch.rows(subject.contract)
-    if subject.takes_none or rows <= SINGLES:
+    most = WHOLE_BATCHES if subject.contract.coupled else SINGLES
+    if subject.takes_none or rows <= most:
         return batch
-    return batch.take(subject.contract, np.unique(np.linspace(0, rows - 1, SINGLES).astype(int)))
+    return batch.take(subject.contract, np.unique(np.linspace(0, rows - 1, most).astype(int)))
 
 
 @lru_cache(maxsize=8)

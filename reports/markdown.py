@@ -67,7 +67,8 @@ def _cell(cell: Cell | None) -> str:
 
 
 def _loss(section: Section) -> str:
-    return "<br>".join(plain(words) for words in (section.subject, *map(wording.twin_line, section.twins)))
+    caveat = [section.declaration.caveat] if section.declaration and section.declaration.caveat else []
+    return "<br>".join(plain(words) for words in (section.subject, *map(wording.twin_line, section.twins), *caveat))
 
 
 def _failures(report: Report) -> list[str]:

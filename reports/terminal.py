@@ -159,6 +159,12 @@ def unexplained(console: Console, section: Section, strict: bool, indent: int = 
         say(console, badge(trials[0].verdict), words, indent=indent, hang=4)
 
 
+def caveat(console: Console, section: Section) -> None:
+    """What no table of the loss can show."""
+    if section.declaration and section.declaration.caveat:
+        say(console, section.declaration.caveat, style="yellow")
+
+
 def grades(console: Console, section: Section) -> None:
     """Accuracy of every output in every dtype, outside the ledger."""
     rows: list[Sequence[str | Text]] = []
@@ -176,6 +182,7 @@ def grades(console: Console, section: Section) -> None:
                 ]
             )
     grid(console, rows, 0, ("", "where finite", "ulp", "of bound", "beside it"))
+    caveat(console, section)
     if rows:
         console.print()
 
@@ -188,6 +195,7 @@ def result(lines: Iterable[Line], console: Console) -> None:
         console.print()
         if len(report.sections) > 1:
             say(console, section.subject, style="bold underline")
+        caveat(console, section)
         unexplained(console, section, report.strict)
         wrong = [group for group in section.groups if group.severity != "note"]
         index(console, wrong, section)
@@ -253,6 +261,8 @@ def matrix(report: Report, console: Console) -> None:
             word = twin.tally.worst
             glyph = text.GLYPHS.get(word, "?")
             name.append(f"\n{glyph}\N{NO-BREAK SPACE}{twin.subject}", style=STYLES.get(word, "dim"))
+        if section.declaration and section.declaration.caveat:
+            name.append(f"\n{section.declaration.caveat}", style="yellow")
         table.add_row(name, *(_cell(section.cells.get(column), wide) for column in report.columns))
     more = "" if wide else f"; errors from {WIDE} columns on"
     say(console, f"outside what is listed: v grade of the value, g of the gradients, error in ulp{more}", style="dim")

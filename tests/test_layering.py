@@ -54,6 +54,12 @@ LEVELS = {
     "harness.replay": 6,
     "harness.resume": 1,
     "harness.specimen": 1,
+    "harness.inputs": 2,
+    "harness.lawbook": 2,
+    "harness.adapter": 4,
+    "harness.mapped": 4,
+    "harness.itself": 4,
+    "harness.custom": 6,
     "harness.run": 6,
     "reports": 7,
     "harness.api": 8,
@@ -75,7 +81,7 @@ SEES = {
     "harness.domain.index": ("harness.domain.kind",),
     "harness.domain.arg": ("harness.domain.kind", "harness.domain.scalar"),
     "reports": ("harness.records",),
-    "lossproof": ("harness.api", "harness.cli", "harness.plugin"),
+    "lossproof": ("harness.api", "harness.cli", "harness.inputs", "harness.plugin"),
 }
 
 # Narrower than the requirements: all that these see beyond the standard library.

@@ -350,6 +350,8 @@ MANY = f"mean of {MANY_ROWS} elements"
 
 def _items(subject: Subject) -> tuple[str, ...]:
     contract = subject.contract
+    if contract.coupled:
+        return ()
     if not subject.reductions:
         layouts = tuple(f"layout={x}" for x in contract.layouts if x != "rows") if subject.takes_none else ()
         return ("fixed reduction", *layouts)

@@ -1,0 +1,153 @@
+"""Any signature as a function of tensors by name: nested inputs, options of a class, one part of the result."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial, partialmethod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from harness.inputs import Declaration, Structure
+
+VARARGS = "*"
+"""Begins the name of what is passed as ``*args``."""
+
+
+def part_of(result: Any, output: str) -> Any:
+    """The part of a result that is the loss: a key, an attribute or a place in a sequence; all of it without a name."""
+    if not output:
+        return result
+    if isinstance(result, Mapping):
+        return result[output]
+    if isinstance(result, (tuple, list)) and output.lstrip("-").isdigit():
+        return result[int(output)]
+    return getattr(result, output)
+
+
+def fixed_options(loss: Any, options: Mapping[str, Any]) -> Any:
+    """A function with options bound, or a class whose constructor has them; as it is without options."""
+    if not options:
+        return loss
+    if not inspect.isclass(loss):
+        return partial(loss, **options)
+    return type(loss.__name__, (loss,), {"__init__": partialmethod(loss.__init__, **options)})
+
+
+def with_options(expression: str, options: Mapping[str, Any]) -> str:
+    """``fixed_options`` as Python."""
+    if not options:
+        return expression
+    return f"functools.partial({expression}, {', '.join(f'{k}={v!r}' for k, v in options.items())})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adapter:
+    """A loss called with tensors by flat names."""
+
+    loss: Any
+    expression: str
+    structures: Mapping[str, Structure]
+    """Argument of the loss -> its Declaration, or a nest of them."""
+    flat: Mapping[str, Declaration]
+    keywords: frozenset[str]
+    """What the loss takes by name; other arguments are passed by position."""
+    output: str = ""
+    reductions: Mapping[str, Any] = field(default_factory=dict)
+    """Our name of a reduction -> what the loss calls it: a value of ``reduction`` or keywords."""
+    learned: Mapping[str, str] = field(default_factory=dict)
+    """Flat name -> name in its Module, of every learnable parameter."""
+
+    def __call__(self, *, reduction: str = "none", **tensors: Tensor) -> Tensor:
+        given = {n: self._cast(n, t) for n, t in tensors.items() if n not in self.learned}
+        places = self._places(given)
+        named = self.keywords
+        positional = [v for n, v in places.items() if n not in named and not n.startswith(VARARGS)]
+        stars = [v for n, v in places.items() if n.startswith(VARARGS)]
+        keywords = {n: v for n, v in places.items() if n in named}
+        if stars:  # what comes before varargs must be positional
+            positional, keywords = [v for n, v in places.items() if not n.startswith(VARARGS)] + list(stars[0]), {}
+        keywords |= self._reduction(reduction)
+        loss = self._fresh({name: tensors[n] for n, name in self.learned.items() if n in tensors})
+        result = part_of(loss(*positional, **keywords), self.output)
+        whole: Tensor = self._one_a_row(result, tensors)
+        return whole
+
+    def _cast(self, name: str, tensor: Tensor) -> Tensor:
+        dtype = self.flat[name].dtype
+        return tensor.to(getattr(torch, dtype)) if dtype else tensor
+
+    def _places(self, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+        def nested(name: str, structure: Structure) -> Any:
+            if isinstance(structure, (Declaration, str)):
+                return tensors[name]
+            if isinstance(structure, Mapping):
+                return {k: nested(f"{name}_{k}", s) for k, s in structure.items()}
+            return type(structure)(nested(f"{name}_{i}", s) for i, s in enumerate(structure))
+
+        return {name: nested(name.lstrip(VARARGS), s) for name, s in self.structures.items()}
+
+    def _reduction(self, reduction: str) -> dict[str, Any]:
+        if reduction not in self.reductions:
+            return {}
+        said = self.reductions[reduction]
+        return dict(said) if isinstance(said, Mapping) else {"reduction": said}
+
+    def _fresh(self, parameters: Mapping[str, Tensor]) -> Any:
+        """The loss as it was built: what a call leaves in buffers is not seen by the next."""
+        if not isinstance(self.loss, torch.nn.Module):
+            return self.loss
+        if not parameters:
+            stateful = next(self.loss.buffers(), None) is not None
+            return copy.deepcopy(self.loss) if stateful else self.loss
+        module = self.loss
+
+        def call(*args: Any, **keywords: Any) -> Any:
+            state = {n: b.clone() for n, b in module.named_buffers()}
+            return torch.func.functional_call(module, {**parameters, **state}, args, keywords)
+
+        return call
+
+    def _one_a_row(self, result: Any, tensors: Mapping[str, Tensor]) -> Any:
+        """Losses of single elements are added up over all axes but that of the rows."""
+        batched = [t for n, t in tensors.items() if n in self.flat and self.flat[n].batched]
+        if isinstance(result, Tensor) and result.ndim > 1 and batched and len(result) == len(batched[0]):
+            return result.flatten(1).sum(1)
+        return result
+
+    @property
+    def signature(self) -> inspect.Signature:
+        """What binding reads."""
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        names = [inspect.Parameter(n, keyword) for n in (*self.flat, *self.learned)]
+        if self.reductions:
+            names.append(inspect.Parameter("reduction", keyword, default="none"))
+        return inspect.Signature(names)
+
+    def text(self, reduction: str) -> str:
+        """The call as Python over variables of the flat names."""
+        named = self.keywords
+
+        def nested(name: str, structure: Structure) -> str:
+            if isinstance(structure, (Declaration, str)):
+                dtype = self.flat[name].dtype
+                return f"{name}.to(torch.{dtype})" if dtype else name
+            if isinstance(structure, Mapping):
+                return "{" + ", ".join(f"{k!r}: {nested(f'{name}_{k}', s)}" for k, s in structure.items()) + "}"
+            parts = ", ".join(nested(f"{name}_{i}", s) for i, s in enumerate(structure))
+            return f"[{parts}]" if isinstance(structure, list) else f"({parts},)"
+
+        written = [(n, nested(n.lstrip(VARARGS), s)) for n, s in self.structures.items()]
+        varargs = any(n.startswith(VARARGS) for n, _ in written)
+        arguments = [
+            f"*{t}" if n.startswith(VARARGS) else f"{n}={t}" if n in named and not varargs else t for n, t in written
+        ]
+        arguments += [f"{k}={v!r}" for k, v in self._reduction(reduction).items()]
+        call = f"{self.expression}({', '.join(arguments)})"
+        if not self.output:
+            return call
+        return f"{call}[{self.output}]" if self.output.lstrip("-").isdigit() else f"{call}[{self.output!r}]"

@@ -1,0 +1,165 @@
+"""A loss with declared inputs as a Subject: its Contract is made of the declarations, its oracle given or itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from harness.adapter import Adapter, fixed_options, with_options
+from harness.binding import BindingError, Subject, accepted, bind
+from harness.contract import Arrange, Contract
+from harness.domain import Arg, Embedding
+from harness.evaluate import observe_rows, settled
+from harness.inputs import REACH, Declaration, InputsError, Structure, flattened, parsed, sizes_of
+from harness.itself import GRADIENTS_SELF_REFERENCED, NO_SCALES, SELF_REFERENCED, NoReferenceError, Values, referenced
+from harness.lawbook import law, order_of_batch
+from harness.laws import Law
+from reference.reductions import mean, total
+from reference.truth import Truth
+
+Inputs = Mapping[str, Structure] | Sequence[Structure]
+PARAMETER = "parameter_"
+
+
+def _named(inputs: Inputs, loss: Any) -> dict[str, Structure]:
+    """Structures by the name of the argument; those without a name take the names of the signature in order."""
+    if isinstance(inputs, Mapping):
+        return {name: parsed(s)[1] if isinstance(s, str) else s for name, s in inputs.items()}
+    places = iter(accepted(getattr(loss, "forward", loss))[0])
+    found: dict[str, Structure] = {}
+    for number, structure in enumerate(inputs):
+        name, declared = parsed(structure) if isinstance(structure, str) else ("", structure)
+        found[name or next((p for p in places if p not in found), f"input{number}")] = declared
+    return found
+
+
+def _learned(loss: Any) -> dict[str, tuple[str, Arg]]:
+    """Flat name -> (name in the Module, argument) of every learnable parameter."""
+    if not isinstance(loss, torch.nn.Module):
+        return {}
+    found = {}
+    for name, parameter in loss.named_parameters():
+        flat = PARAMETER + name.replace(".", "_")
+        dims = tuple(str(n) for n in parameter.shape)
+        found[flat] = name, Arg(name=flat, kind=Embedding(zero=False, reach=REACH), dims=dims)
+    return found
+
+
+def _unknown(**_: Any) -> Truth:
+    raise NoReferenceError("the Contract of a custom loss is asked before its reference is made")
+
+
+def custom(
+    loss: Any,
+    inputs: Inputs,
+    *,
+    oracle: Values | None = None,
+    laws: Sequence[str | Law] = (),
+    init: Mapping[str, Any] | None = None,
+    output: str = "",
+    reductions: Mapping[str, Any] | None = None,
+    arrange: Arrange | None = None,
+    name: str = "",
+    expression: str = "",
+    setup: str = "import torch",
+) -> Subject:
+    """The Subject of a loss that is declared by its inputs.
+
+    ``inputs`` maps argument names to declarations, or nests of them; as a sequence they take the names of the signature
+    in order. ``oracle`` takes float64 arrays by these names, rows first, and returns values of shape (R,); without it
+    the loss in float64 refers to itself. ``init`` are options of a class, ``output`` the part of the result that is the
+    loss, ``reductions`` what the loss calls ``none``, ``mean`` and ``sum``. Raises BindingError, InputsError,
+    UnknownLawError or NoReferenceError, in one line each.
+    """
+    label = name or getattr(loss, "__name__", None) or type(loss).__name__
+    options = dict(init or {})
+    try:
+        fixed = fixed_options(loss, options)
+        ready = fixed() if isinstance(loss, type) else fixed
+    except TypeError as error:
+        raise BindingError(f"{label}: cannot be constructed with {options or 'no options'}: {error}") from None
+    structures = _named(inputs, ready)
+    flat: dict[str, Declaration] = {}
+    for place, structure in structures.items():
+        flat |= flattened(place.lstrip("*"), structure)
+    if not flat:
+        raise InputsError(f"{label}: inputs: expected at least one declaration, got none")
+    learned = _learned(ready)
+    # Where all rows share a tensor, one call is one row: its gradient and conditioning are those of the whole batch.
+    coupled = bool(learned) or not all(d.batched for d in flat.values())
+    args = tuple(d.arg(n, coupled=coupled) for n, d in flat.items())
+    args += tuple(arg for _, arg in learned.values())
+    adapter = Adapter(
+        loss=ready,
+        expression=with_options(expression or label, options) + ("()" if isinstance(loss, type) else ""),
+        structures=structures,
+        flat=flat,
+        keywords=frozenset(accepted(getattr(ready, "forward", ready))[0]),
+        output=output,
+        reductions=reductions or {},
+        learned={n: own for n, (own, _) in learned.items()},
+    )
+    contract = Contract(
+        name=label,
+        summary=f"{label}, declared by its inputs.",
+        formula="its own code" if oracle is None else f"the oracle {getattr(oracle, '__name__', 'given')}",
+        sources=(
+            "the loss in float64" if oracle is None else "values of the oracle, gradients of the loss in float64",
+        ),
+        args=args,
+        oracle=_unknown,
+        dims=_dims(args),
+        reductions={n: r for n, r in (("sum", total), ("mean", mean)) if reductions is None or n in reductions},
+        scales=NO_SCALES,
+        layouts=("rows", "strided"),
+        coupled=coupled,
+        caveat=SELF_REFERENCED if oracle is None else GRADIENTS_SELF_REFERENCED,
+        arrange=arrange,
+    )
+    contract = replace(contract, laws=_laws(contract, laws))
+    subject = _bound(adapter, contract, label, setup)
+    return _probed(subject, oracle)
+
+
+def _dims(args: Sequence[Arg]) -> dict[str, tuple[int, ...]]:
+    names = dict.fromkeys(d for a in args for d in a.dims)
+    kinds = [getattr(a.kind, field, None) for a in args for field in ("classes", "of")]
+    names |= dict.fromkeys(k for k in kinds if k)
+    return {d: sizes_of(d) for d in names}
+
+
+def _laws(contract: Contract, asked: Sequence[str | Law]) -> tuple[Law, ...]:
+    names = [a.name for a in contract.args]
+    found = [law(text, names) for text in asked]
+    first = next((a.dims[0] for a in contract.args if a.dims), "")
+    if contract.coupled and first and not first.isdigit():
+        found.append(order_of_batch(contract, first))
+    return tuple(found)
+
+
+def _bound(adapter: Adapter, contract: Contract, label: str, setup: str) -> Subject:
+    def loss(**tensors: Any) -> Any:
+        return adapter(**tensors)
+
+    loss.__signature__ = adapter.signature  # type: ignore[attr-defined]
+    loss.__name__ = loss.__qualname__ = label
+    lines = f"import functools\n{setup}" if "functools.partial" in adapter.expression else setup
+    subject = bind(loss, contract, name=label, expression=adapter.expression, setup=lines)
+    return settled(replace(subject, text=adapter.text))
+
+
+def _probed(subject: Subject, oracle: Values | None) -> Subject:
+    """The Subject with its reference. Raises NoReferenceError where loss or oracle give nothing at ordinary inputs."""
+    from harness.checks.sampling import calm_batches
+    from harness.ulp import FLOAT64
+
+    batch = next(calm_batches(subject, FLOAT64, "cpu", 3, "probe"))
+    seen = observe_rows(subject, batch)
+    if seen.raised is not None:
+        raise NoReferenceError(f"{subject.name}: expected a result for inputs as declared, got {seen.raised}")
+    found = referenced(subject, oracle)
+    batch.truth(found.contract)
+    return found

@@ -1,0 +1,43 @@
+"""What a loss takes, for ``validate(loss, inputs={...})``: ``logits("N", "C")``, ``class_index("N", classes="C")``."""
+
+from harness.inputs import (
+    Declaration,
+    InputsError,
+    binary,
+    boxes,
+    class_index,
+    embedding,
+    event,
+    lengths,
+    log_simplex,
+    logits,
+    mask,
+    positive,
+    probability,
+    real,
+    sign,
+    simplex,
+    soft_label,
+    weight,
+)
+
+__all__ = [
+    "Declaration",
+    "InputsError",
+    "binary",
+    "boxes",
+    "class_index",
+    "embedding",
+    "event",
+    "lengths",
+    "log_simplex",
+    "logits",
+    "mask",
+    "positive",
+    "probability",
+    "real",
+    "sign",
+    "simplex",
+    "soft_label",
+    "weight",
+]

@@ -1,0 +1,116 @@
+"""Losses of maintained libraries, at the versions that constraints.txt pins.
+
+What a library gets right passes; what it gets wrong is a Fault of that version, with the place in its source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Any
+
+import entmax
+import kornia.losses
+import pytest
+from coral_pytorch import losses as coral
+
+from harness.api import validate
+from harness.inputs import binary, class_index, logits, real, simplex
+
+pytestmark = pytest.mark.libraries
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """Defects of one version of a library that have one cause."""
+
+    shows: frozenset[tuple[str, str]]
+    """(check, kind) of every defect."""
+    version: str
+    source: str
+    """File and function."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A loss of a library and how it is judged."""
+
+    loss: Callable[..., Any]
+    package: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    fault: Fault | None = None
+
+
+MASKED = Fault(
+    shows=frozenset({("range", "nan")}),
+    version="1.3",
+    source="entmax/losses.py, _GenericLossFunction.forward",
+    reason="the dot product of probabilities and logits multiplies the 0 of a masked class by its -inf: nan for a loss "
+    "that the other classes decide",
+)
+HALVED = Fault(
+    shows=frozenset({("range", "overflow"), ("range", "nan")}),
+    version="0.9.0",
+    source="kornia/losses/divergence.py, _js_div_2d",
+    reason="0.5 * (p + q) rounds to 0 where p + q is the smallest subnormal, and p log(p / 0) is inf for a result near "
+    "0",
+)
+
+REDUCTIONS = {"none": "none", "mean": "mean", "sum": "sum"}
+ERROR = {"inputs": {"img1": real("N", "D"), "img2": real("N", "D")}, "reductions": REDUCTIONS}
+HEATMAPS = {"inputs": {"pred": simplex("N", "1", "H", "W"), "target": simplex("N", "1", "H", "W")}}
+IMAGES = {"pred": logits("B", "C", "H", "W"), "target": class_index("B", "H", "W")}
+CLASSES = {"X": logits("N", "C", largest=64.0), "target": class_index("N")}
+LEVELS = {"logits": logits("N", "C"), "levels": binary("N", "C")}
+
+CASES = (
+    Case(
+        loss=kornia.losses.binary_focal_loss_with_logits,
+        package="kornia",
+        options={"inputs": {"pred": logits("N", "C"), "target": binary("N", "C")}, "reductions": REDUCTIONS},
+    ),
+    Case(
+        loss=kornia.losses.focal_loss,
+        package="kornia",
+        options={"inputs": {"pred": logits("N", "C"), "target": class_index("N")}, "init": {"alpha": 0.25}},
+    ),
+    Case(loss=kornia.losses.dice_loss, package="kornia", options={"inputs": IMAGES}),
+    Case(
+        loss=kornia.losses.tversky_loss,
+        package="kornia",
+        options={"inputs": IMAGES, "init": {"alpha": 0.5, "beta": 0.5}},
+    ),
+    Case(loss=kornia.losses.kl_div_loss_2d, package="kornia", options=HEATMAPS),
+    Case(loss=kornia.losses.js_div_loss_2d, package="kornia", options=HEATMAPS, fault=HALVED),
+    Case(loss=kornia.losses.charbonnier_loss, package="kornia", options=ERROR),
+    Case(loss=kornia.losses.welsch_loss, package="kornia", options=ERROR),
+    Case(loss=kornia.losses.cauchy_loss, package="kornia", options=ERROR),
+    Case(loss=kornia.losses.geman_mcclure_loss, package="kornia", options=ERROR),
+    Case(loss=entmax.sparsemax_loss, package="entmax", options={"like": "sparsemax_loss"}, fault=MASKED),
+    Case(loss=entmax.entmax15_loss, package="entmax", options={"like": "entmax15_loss"}, fault=MASKED),
+    Case(loss=entmax.SparsemaxLoss, package="entmax", options={"inputs": CLASSES, "init": {"reduction": "none"}}),
+    Case(
+        loss=entmax.EntmaxBisectLoss,
+        package="entmax",
+        options={"inputs": CLASSES, "init": {"alpha": 1.5, "reduction": "none"}},
+    ),
+    Case(
+        loss=coral.coral_loss,
+        package="coral-pytorch",
+        options={"inputs": LEVELS, "reductions": {**REDUCTIONS, "none": None}},
+    ),
+)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.package}-{case.loss.__name__}")
+def test_a_loss_of_a_library_shows_its_faults_and_nothing_else(case: Case) -> None:
+    fault = case.fault
+    if fault is not None:
+        assert version(case.package) == fault.version, f"{fault.source}: a Fault of another version"
+    result = validate(case.loss, dtype="float32", check=["value", "gradient", "range"], **case.options)
+    assert {t.verdict for t in result.trials} <= {"pass", "fail"}, [t.reason for t in result.trials]
+    found = {(t.check, f.kind) for t in result.trials for f in t.findings if f.severity == "defect"}
+    messages = [f.message for f in result.findings if f.severity == "defect"]
+    assert found == (fault.shows if fault is not None else frozenset()), messages
