@@ -37,6 +37,10 @@ class Group:
         return max((finding for _, finding in self.seen), key=lambda finding: (finding.count, -finding.total))
 
 
+EXPLAINING = "mistake"
+"""The kind of finding that says why the others are there."""
+
+
 def badness(pair: tuple[Trial, Finding]) -> tuple[bool, float, int]:
     """Sort key. An error without a number (inf, nan, an exception) is worse than every number."""
     finding = pair[1]
@@ -57,7 +61,7 @@ def _spoken(text: str) -> str:
 
 
 def group(trials: Iterable[Trial], *, shared: bool = False) -> tuple[Group, ...]:
-    """Findings by severity, kind and output: the severest, then what most cases show, first.
+    """Findings by severity, kind and output: the severest, then what explains others, then what most cases show, first.
 
     With ``shared`` those that the baseline has too.
     """
@@ -69,9 +73,10 @@ def group(trials: Iterable[Trial], *, shared: bool = False) -> tuple[Group, ...]
         Group(severity=s, kind=k, output=o, seen=tuple(sorted(p, key=legibility))) for (s, k, o), p in found.items()
     ]
 
-    def weight(group: Group) -> tuple[int, int, tuple[bool, float, int], str, str]:
+    def weight(group: Group) -> tuple[int, bool, int, tuple[bool, float, int], str, str]:
         worst = min(map(badness, group.seen))
-        return (rank(SEVERITIES, group.severity), -group.widest.count, worst, group.kind, group.output)
+        effect = group.kind != EXPLAINING
+        return (rank(SEVERITIES, group.severity), effect, -group.widest.count, worst, group.kind, group.output)
 
     return tuple(sorted(groups, key=weight))
 

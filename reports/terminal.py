@@ -11,7 +11,7 @@ from rich.text import Text
 from harness.records import Line
 from reports import rollup, text, wording
 from reports.departures import Departure, departures, known
-from reports.evidence import Group, blame, brief, spread
+from reports.evidence import EXPLAINING, Group, blame, brief, spread
 from reports.load import load
 from reports.standing import GLYPHS, VERDICTS, WORDS, standings
 from reports.view import Cell, Report, Section
@@ -91,7 +91,9 @@ def index(console: Console, groups: Iterable[Group], section: Section, indent: i
             wording.output(group.output),
             Text(wording.extent(group.widest), justify="right"),
             Text(spread(group.columns, section.cells), style="dim"),
-            wording.example(group.seen[0][1]),
+            wording.gist(group.seen[0][1], section.subject)
+            if group.kind == EXPLAINING
+            else wording.example(group.seen[0][1]),
         ]
         for group in groups
     ]

@@ -24,6 +24,22 @@ def without(**values: Any) -> Edit:
 
 CONTROLS: tuple[Control, ...] = (
     row(
+        "cross_entropy",
+        "takes the softmax twice",
+        "mistakes",
+        "mistake",
+        lambda a: a.torch(input=a.input.softmax(1)),
+        FLOAT32,
+    ),
+    row(
+        BCE,
+        "has input and target in each other's place",
+        "mistakes",
+        "mistake",
+        lambda a: a.torch(input=a.target, target=a.input),
+        FLOAT32,
+    ),
+    row(
         BCE,
         "puts pos_weight on both terms",
         "laws",

@@ -1,0 +1,174 @@
+"""Mistakes that people make with a loss, as what the values would be with each: for saying why a formula is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from harness.cases import Batch
+from harness.contract import Contract
+from harness.domain import Arg, ClassIndex, Interval, Logits, Simplex
+from harness.ulp import Array
+
+FEWEST = 8
+"""Rows that must speak for a mistake."""
+FACTORS: Mapping[float, str] = {
+    -1.0: "the sign is turned",
+    0.5: "every value is halved",
+    2.0: "every value is doubled",
+    float(1.0 / np.log(2.0)): "the logarithm has base 2 where the natural one is meant",
+    float(1.0 / np.log(10.0)): "the logarithm has base 10 where the natural one is meant",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mistake:
+    """What is wrong, in plain language, and the values that a loss with it has."""
+
+    says: str
+    values: Array
+    """Shape (R,)."""
+
+
+def _values(contract: Contract, batch: Batch, **args: Any) -> Array:
+    return replace(batch, args={**batch.args, **args}).truth(contract).value.exact
+
+
+def _unit(kind: Interval) -> bool:
+    return kind.low == 0.0 and kind.high == 1.0
+
+
+def _free(kind: Interval) -> bool:
+    return not (np.isfinite(kind.low) or np.isfinite(kind.high))
+
+
+def _activations(contract: Contract, arg: Arg) -> Iterator[tuple[str, Any]]:
+    """(what is said, the function that is applied to the argument once too often or in the wrong place)."""
+    kind = arg.kind
+    labels = [a.kind for a in contract.args if a.role == "target"]
+    chosen = any(isinstance(k, ClassIndex) for k in labels) or isinstance(kind, (Logits, Simplex))
+    classes = len(arg.dims) > 0 and chosen
+
+    def softmax(x: Array) -> Array:
+        return np.asarray(special.softmax(x, axis=1), np.float64)
+
+    if isinstance(kind, Simplex):
+        if kind.log:
+            yield f"{arg.name} holds log-probabilities and is taken for probabilities: an exp too many", np.exp
+            yield f"{arg.name} holds log-probabilities, and a softmax is applied to it again", softmax
+        else:
+            yield f"{arg.name} holds probabilities, and a softmax is applied to it again", softmax
+            yield f"{arg.name} holds probabilities and is taken for logits or log-probabilities", np.log
+    elif classes and (isinstance(kind, Logits) or (isinstance(kind, Interval) and _free(kind))):
+        yield f"a softmax is applied to {arg.name}, and then that of the loss: applied twice", softmax
+        yield f"a sigmoid is applied to {arg.name} before the softmax of the loss", special.expit
+    elif isinstance(kind, Interval) and _free(kind):
+        yield f"a sigmoid is applied to {arg.name}, and then that of the loss: applied twice", special.expit
+    elif isinstance(kind, Interval) and kind.high == 0.0:
+        yield f"{arg.name} holds log-probabilities and is taken for probabilities: an exp too many", np.exp
+    elif isinstance(kind, Interval) and _unit(kind):
+        yield f"{arg.name} holds probabilities, and a sigmoid is applied to it again", special.expit
+
+
+def _of_inputs(contract: Contract, batch: Batch) -> Iterator[Mistake]:
+    for arg in contract.args:
+        if arg.name in batch.args and arg.role == "input" and arg.differentiable and not arg.shared:
+            for says, wrong in _activations(contract, arg):
+                yield Mistake(says=says, values=_values(contract, batch, **{arg.name: wrong(batch.args[arg.name])}))
+
+
+def _of_targets(contract: Contract, batch: Batch) -> Iterator[Mistake]:
+    for arg in contract.args:
+        if arg.name not in batch.args or arg.role != "target" or arg.shared:
+            continue
+        x, name = batch.args[arg.name], arg.name
+        if isinstance(arg.kind, ClassIndex):
+            classes = [batch.args[a.name].shape[1] for a in contract.args if isinstance(a.kind, (Logits, Simplex))]
+            if classes:
+                yield Mistake(
+                    says=f"{name} is taken to count from 1: every class is the one before",
+                    values=_values(contract, batch, **{name: (x - 1) % classes[0]}),
+                )
+        elif not arg.kind.integral:
+            if np.isin(x, (-1.0, 1.0)).all():
+                yield Mistake(
+                    says=f"{name} is -1 or 1 and is taken for 0 or 1",
+                    values=_values(contract, batch, **{name: 2.0 * x - 1.0}),
+                )
+            yield Mistake(
+                says=f"{name} is cut to whole numbers, as a conversion to integers does",
+                values=_values(contract, batch, **{name: np.trunc(x)}),
+            )
+
+
+def _of_order(contract: Contract, batch: Batch) -> Iterator[Mistake]:
+    """TensorFlow has the target first."""
+    real = [a for a in contract.args if a.name in batch.args and a.role in ("input", "target") and not a.kind.integral]
+    for i, first in enumerate(real):
+        for second in real[i + 1 :]:
+            a, b = batch.args[first.name], batch.args[second.name]
+            if a.shape == b.shape:
+                swapped = _values(contract, batch, **{first.name: b, second.name: a})
+                yield Mistake(says=f"{first.name} and {second.name} are in each other's place", values=swapped)
+
+
+def _of_scale(contract: Contract, batch: Batch, truth: Array, got: Array) -> Iterator[Mistake]:
+    with np.errstate(all="ignore"):
+        ratios = got / truth
+    ratio = float(np.median(ratios[np.isfinite(ratios)])) if np.isfinite(ratios).any() else 1.0
+    if ratio == 0.0:
+        return
+    known = {**FACTORS, **_shares(contract, batch)}
+    near = next((f for f in known if abs(ratio - f) <= 1e-4 * abs(f)), None)
+    says = known[near] if near is not None else f"every value is {ratio:.6g} times what it should be"
+    yield Mistake(says=says, values=truth * (near if near is not None else ratio))
+    difference = float(np.median((got - truth)[np.isfinite(got - truth)]))
+    yield Mistake(
+        says=f"a constant is added to every value: {difference:.6g}; the gradient is that of the loss",
+        values=truth + difference,
+    )
+
+
+def _shares(contract: Contract, batch: Batch) -> dict[float, str]:
+    """Means where a sum is meant, and sums where a mean is, over the elements of a row."""
+    found = {}
+    for arg in contract.args:
+        size = int(np.prod(batch.args[arg.name].shape[1:])) if arg.name in batch.args and not arg.shared else 1
+        if size > 1 and arg.role == "input":
+            found[1.0 / size] = f"the mean over the {size} elements of a row is taken where their sum is meant"
+            found[float(size)] = f"the sum over the {size} elements of a row is taken where their mean is meant"
+    return found
+
+
+def explanation(contract: Contract, batch: Batch, got: Array, tolerance: float) -> tuple[str, int] | None:
+    """(what is wrong, a row that shows it), or None where the values are right or no known mistake explains them.
+
+    ``tolerance`` is relative. A mistake must explain every row in which both are finite, and differ from the truth in
+    at least FEWEST of them.
+    """
+    truth = batch.truth(contract).value.exact
+    with np.errstate(all="ignore"):
+        wrong = ~_close(got, truth, tolerance)
+        if int(wrong.sum()) < FEWEST:
+            return None
+        for source in (_of_inputs, _of_targets, _of_order):
+            for mistake in source(contract, batch):
+                if _explains(mistake.values, got, truth, wrong, tolerance):
+                    return mistake.says, int(np.argmax(wrong))
+        for mistake in _of_scale(contract, batch, truth, got):
+            if _explains(mistake.values, got, truth, wrong, tolerance):
+                return mistake.says, int(np.argmax(wrong))
+    return None
+
+
+def _close(a: Array, b: Array, tolerance: float) -> Any:
+    return np.abs(a - b) <= tolerance * np.maximum(np.abs(a), np.abs(b)) + tolerance * 1e-3
+
+
+def _explains(values: Array, got: Array, truth: Array, wrong: Any, tolerance: float) -> bool:
+    both = np.isfinite(values) & np.isfinite(got) & np.isfinite(truth)
+    return bool((both & wrong).sum() >= FEWEST and _close(values, got, tolerance)[both].all())

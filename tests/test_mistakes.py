@@ -1,0 +1,94 @@
+"""Mistakes that people make are told by name, and a loss without them is left alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lossproof import Result, validate
+from lossproof.inputs import real
+
+
+def told(loss: Any, like: str, dtype: str = "float32") -> list[str]:
+    result = validate(loss, like=like, check="mistakes", dtype=dtype, name="loss")
+    assert [t.reason for t in result.trials if t.verdict == "error"] == []
+    return [f.message for f in result.findings if f.kind == "mistake"]
+
+
+BCE, CE, NLL = F.binary_cross_entropy_with_logits, F.cross_entropy, F.nll_loss
+MISTAKES: list[tuple[str, str, Callable[..., Tensor]]] = [
+    ("sigmoid_twice", BCE.__name__, lambda input, target: BCE(input.sigmoid(), target, reduction="none")),
+    ("softmax_twice", CE.__name__, lambda input, target: CE(input.softmax(1), target, reduction="none")),
+    ("sigmoid_before_softmax", CE.__name__, lambda input, target: CE(input.sigmoid(), target, reduction="none")),
+    ("order", BCE.__name__, lambda y_true, y_pred: BCE(y_pred, y_true, reduction="none")),
+    ("probabilities", "kl_div", lambda input, target: F.kl_div(input.exp(), target, reduction="none")),
+    ("classes_from_1", CE.__name__, lambda input, target: CE(input, (target - 1) % input.shape[1], reduction="none")),
+    ("labels_cut", BCE.__name__, lambda input, target: BCE(input, target.trunc(), reduction="none")),
+    ("labels_0_1", "soft_margin_loss", lambda input, target: F.softplus(-(2 * target - 1) * input)),
+    ("base_2", CE.__name__, lambda input, target: CE(input, target, reduction="none") / math.log(2)),
+    ("sign", CE.__name__, lambda input, target: -CE(input, target, reduction="none")),
+    ("halved", "mse_loss", lambda input, target: 0.5 * (input - target).square()),
+    ("seven_times", "mse_loss", lambda input, target: 7 * (input - target).square()),
+    ("constant", "mse_loss", lambda input, target: (input - target).square() + 0.25),
+    ("sigmoid_of_probability", "binary_cross_entropy", lambda input, target: BCE(input, target, reduction="none")),
+    ("mean_for_sum", "categorical_cross_entropy", lambda p, y: NLL(p.log(), y, reduction="none") / p.shape[1]),
+]
+SAYS = {
+    "sigmoid_twice": "a sigmoid is applied to input, and then that of the loss: applied twice",
+    "softmax_twice": "a softmax is applied to input, and then that of the loss: applied twice",
+    "sigmoid_before_softmax": "a sigmoid is applied to input before the softmax of the loss",
+    "order": "input and target are in each other's place",
+    "probabilities": "input holds log-probabilities and is taken for probabilities",
+    "classes_from_1": "target is taken to count from 1",
+    "labels_cut": "target is cut to whole numbers",
+    "labels_0_1": "target is -1 or 1 and is taken for 0 or 1",
+    "base_2": "the logarithm has base 2",
+    "sign": "the sign is turned",
+    "halved": "every value is halved",
+    "seven_times": "every value is 7 times what it should be",
+    "constant": "a constant is added to every value: 0.25",
+    "sigmoid_of_probability": "input holds probabilities, and a sigmoid is applied to it again",
+    "mean_for_sum": "the mean over the",
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("name", "like", "loss"), MISTAKES, ids=[name for name, _, _ in MISTAKES])
+def test_a_mistake_is_told_by_name(name: str, like: str, loss: Any, dtype: str) -> None:
+    (message,) = told(loss, like, dtype)
+    assert message.startswith(f"loss: {SAYS[name]}")
+
+
+SOUND: list[tuple[str, Any]] = [
+    ("binary_cross_entropy_with_logits", lambda input, target: BCE(input, target, reduction="none")),
+    ("cross_entropy", lambda input, target: NLL(input.log_softmax(1), target, reduction="none")),
+    ("soft_margin_loss", lambda input, target: -F.logsigmoid(target * input)),
+    ("mse_loss", lambda input, target: (input - target) ** 2),
+    ("binary_cross_entropy", lambda input, target: F.binary_cross_entropy(input, target, reduction="none")),
+]
+
+
+@pytest.mark.parametrize(("like", "loss"), SOUND, ids=[like for like, _ in SOUND])
+def test_a_loss_without_mistakes_is_left_alone(like: str, loss: Any) -> None:
+    assert told(loss, like) == []
+
+
+def test_what_no_mistake_explains_is_left_to_the_check_of_values() -> None:
+    def wrong(input: Tensor, target: Tensor) -> Tensor:
+        return (input - target).square() + torch.sin(input)
+
+    assert told(wrong, "mse_loss") == []
+    assert not validate(wrong, like="mse_loss", check="value", dtype="float32").ok
+
+
+def test_a_loss_that_refers_to_itself_has_no_formula_to_be_wrong() -> None:
+    result: Result = validate(
+        lambda x: x.abs(), inputs={"x": real("N", low=-1.0, high=1.0)}, dtype="float32", name="it"
+    )
+    assert "mistakes" not in {t.check for t in result.trials}
