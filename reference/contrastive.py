@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from reference.classification import sum_of_others
+from reference.classification import Indices, sum_of_others
 from reference.distance import pairwise, rescaled, squared
-from reference.outputs import LARGEST, ends, select, weighed
+from reference.outputs import LARGEST, Mask, ends, select, weighed
 from reference.truth import Array, Output, Truth, output
 
 REACH = 2.0**-6
@@ -92,7 +92,7 @@ def _grown(share: Array, error: Array) -> Array:
     """log of the sum of share * exp(REACH * error), over REACH; the shares sum to at most 1."""
     moved = REACH * error
     grown = np.log1p(weighed(share, np.expm1(np.minimum(moved, 300.0))).sum(axis=-1))
-    far = np.where((moved > 300.0) & (share > 0.0), np.log(share) + moved, 0.0).max(axis=-1)
+    far = np.where((moved > 300.0) & (share > 0.0), np.log(share) + moved, 0.0).max(axis=-1, initial=0.0)
     return np.asarray(np.maximum(grown, far) / REACH, np.float64)
 
 
@@ -194,3 +194,106 @@ def info_nce_loss(query: Array, positive: Array, negatives: Array, *, temperatur
                 ),
             },
         )
+
+
+def _among_units(z: Array, positives: Mask, temperature: float) -> tuple[Output, Output]:
+    """Mean over the M embeddings of the mean over its positives of -log softmax of its cosines with all others.
+
+    z has shape (R, M, D), positives (R, M, M) with an empty diagonal. An embedding without positives costs nothing.
+    """
+    rows, count, width = z.shape
+    if count == 1:
+        nothing = 0.0 * z
+        return output(nothing.sum(axis=(1, 2)), absolute=1.0), output(nothing, absolute=1.0)
+    norm = np.sqrt((z * z).sum(axis=-1, keepdims=True))
+    unit = z / norm
+    # Row i of ``others``: every index but i.
+    others = np.array([[k for k in range(count) if k != i] for i in range(count)], np.intp).reshape(count, count - 1)
+    keys = unit[:, others]
+    query = np.broadcast_to(unit[:, :, None, :], keys.shape)
+    error = np.abs(query * keys).sum(axis=-1) / temperature
+    flat = _behind(unit.reshape(-1, width), keys.reshape(rows * count, count - 1, width))
+    behind = flat.reshape(rows, count, count - 1) / temperature
+    chosen = np.take_along_axis(positives, np.broadcast_to(others, behind.shape), axis=2)
+    weight = np.where(chosen, 1.0 / np.maximum(chosen.sum(axis=2, keepdims=True), 1), 0.0) / count
+    value, value_scale, terms = np.zeros(rows), np.zeros(rows), np.zeros(rows)
+    slope, slope_scale = np.zeros_like(behind), np.zeros_like(behind)
+    for first in range(count - 1):
+        order = np.array([first, *(k for k in range(count - 1) if k != first)])
+        c, w = contest(behind[:, :, order], error[:, :, order]), weight[:, :, first]
+        value += weighed(w, c.value).sum(axis=1)
+        value_scale += weighed(w, c.value_scale).sum(axis=1)
+        rivals = weighed(c.probability[:, :, 1:], error[:, :, order[1:]] + error[:, :, first : first + 1]).sum(axis=2)
+        terms += weighed(w, rivals).sum(axis=1)
+        slope[:, :, order[1:]] += weighed(w[:, :, None], c.probability[:, :, 1:])
+        slope[:, :, first] -= weighed(w, c.lost)
+        slope_scale[:, :, order[1:]] += weighed(w[:, :, None], c.probability_scale[:, :, 1:])
+        slope_scale[:, :, first] += weighed(w, c.lost_scale)
+    pull, scale, most = (np.zeros((rows, count, count)) for _ in range(3))
+    np.put_along_axis(pull, np.broadcast_to(others, behind.shape), slope, axis=2)
+    np.put_along_axis(scale, np.broadcast_to(others, behind.shape), slope_scale, axis=2)
+    np.put_along_axis(most, np.broadcast_to(others, behind.shape), weight + weight.sum(axis=2, keepdims=True), axis=2)
+    pull, scale, most = (a + a.swapaxes(1, 2) for a in (pull, scale, most))
+    pairs = unit[:, :, None, :] * unit[:, None, :, :]
+    cosine, size = pairs.sum(axis=-1)[..., None], np.abs(pairs).sum(axis=-1)[..., None]
+    # The part of every other unit vector that is orthogonal to this one.
+    across = unit[:, None, :, :] - cosine * unit[:, :, None, :]
+    whole = np.abs(unit)[:, None, :, :] + size * np.abs(unit)[:, :, None, :]
+    reference = (scale[..., None] * whole).sum(axis=2) / temperature / norm
+    per_entry = np.broadcast_to((2.0 * most.sum(axis=2)[..., None] / temperature / norm), z.shape)
+    return (
+        output(
+            value,
+            reference=value_scale,
+            accumulation=terms,
+            absolute=np.full(rows, 1.0 + 2.0 / temperature),
+            underflow=2.0 + 2.0 * width / temperature * (1.0 + (1.0 / norm**2).sum(axis=(1, 2))),
+        ),
+        output(
+            (pull[..., None] * across).sum(axis=2) / temperature / norm,
+            reference=reference,
+            accumulation=reference,
+            absolute=per_entry,
+            underflow=1.0 + 4.0 * width * per_entry * (1.0 + 1.0 / temperature) * (1.0 + 1.0 / norm**2),
+        ),
+    )
+
+
+def nt_xent_loss(z1: Array, z2: Array, *, temperature: float = 0.5) -> Truth:
+    """The normalised temperature-scaled cross-entropy of 2B embeddings, the two views of B examples of shape (R, B, D).
+
+    The mean over all embeddings i of -log(exp(cos(i, j) / t) / sum over k != i of exp(cos(i, k) / t)), j the other view
+    of the same example; a row is a whole batch. Source: Chen et al., ICML 2020, equation 1 and algorithm 1 (SimCLR).
+    """
+    views = z1.shape[1]
+    pair = np.roll(np.eye(2 * views, dtype=np.bool_), views, axis=1)
+    with np.errstate(all="ignore"):
+        z = np.concatenate([z1, z2], axis=1)
+        value, slope = _among_units(z, np.broadcast_to(pair, (len(z), *pair.shape)), temperature)
+        index = np.arange(2 * views)
+        parts = [_part(slope, index < views), _part(slope, index >= views)]
+    return Truth(value=value, gradients=dict(zip(("z1", "z2"), parts, strict=True)))
+
+
+def _part(a: Output, chosen: Mask) -> Output:
+    return replace(
+        a,
+        exact=a.exact[:, chosen],
+        reference=a.reference[:, chosen],
+        accumulation=a.accumulation[:, chosen],
+        absolute=a.absolute[:, chosen],
+        underflow=a.underflow[:, chosen],
+    )
+
+
+def supervised_contrastive_loss(embeddings: Array, labels: Indices, *, temperature: float = 0.1) -> Truth:
+    """The supervised contrastive loss L_out of a batch of embeddings of shape (R, B, D) with labels (R, B).
+
+    The mean over the embeddings i of the mean over the others p of its label of
+    -log(exp(cos(i, p) / t) / sum over a != i of exp(cos(i, a) / t)); 0 for an embedding without another of its label.
+    A row is a whole batch. Source: Khosla et al., NeurIPS 2020, equation 2, as the mean of its sum over i.
+    """
+    same = (labels[:, :, None] == labels[:, None, :]) & ~np.eye(labels.shape[1], dtype=np.bool_)
+    with np.errstate(all="ignore"):
+        value, slope = _among_units(embeddings, same, temperature)
+    return Truth(value=value, gradients={"embeddings": slope})

@@ -211,6 +211,51 @@ def cosine_distance_loss_of_chord(
     return reduced(value.to(input1.dtype), reduction)
 
 
+# -- losses that tie a batch together ----------------------------------------------------------------------------------
+
+
+def nt_xent_loss(z1: Tensor, z2: Tensor, temperature: float = 0.5) -> Tensor:
+    """Exponentials of the matrix of cosines, without its diagonal."""
+    count = len(z1)
+    z = F.normalize(torch.cat([z1, z2]), dim=1)
+    similarity = torch.exp(z @ z.T / temperature)
+    others = similarity.masked_select(~torch.eye(2 * count, dtype=torch.bool)).view(2 * count, -1)
+    positive = torch.exp((z[:count] * z[count:]).sum(dim=1) / temperature).repeat(2)
+    return (-torch.log(positive / others.sum(dim=1))).mean()
+
+
+def supervised_contrastive_loss(embeddings: Tensor, labels: Tensor, temperature: float = 0.1) -> Tensor:
+    """Means over the positives of each, which may be none: 0 / 0."""
+    z = F.normalize(embeddings, dim=1)
+    logits = z @ z.T / temperature
+    logits = logits - logits.max(dim=1, keepdim=True).values.detach()
+    others = 1 - torch.eye(len(z), dtype=z.dtype)
+    positive = (labels[:, None] == labels).to(z.dtype) * others
+    log_prob = logits - torch.log((torch.exp(logits) * others).sum(dim=1, keepdim=True))
+    return -((positive * log_prob).sum(dim=1) / positive.sum(dim=1)).mean()
+
+
+def _cosines(z: Tensor) -> Tensor:
+    """In float64, -inf on the diagonal."""
+    unit = F.normalize(z.double(), dim=1, eps=0.0)
+    return (unit @ unit.T).masked_fill(torch.eye(len(z), dtype=torch.bool), -torch.inf)
+
+
+def sound_nt_xent_loss(z1: Tensor, z2: Tensor, temperature: float = 0.5) -> Tensor:
+    """Cross-entropy of the matrix of cosines, in float64."""
+    count = len(z1)
+    target = torch.arange(2 * count).roll(count)
+    return F.cross_entropy(_cosines(torch.cat([z1, z2])) / temperature, target).to(z1.dtype)
+
+
+def sound_supervised_contrastive_loss(embeddings: Tensor, labels: Tensor, temperature: float = 0.1) -> Tensor:
+    """Log-probabilities in float64; an embedding without another of its label costs nothing."""
+    positive = (labels[:, None] == labels) & ~torch.eye(len(labels), dtype=torch.bool)
+    log_prob = F.log_softmax(_cosines(embeddings) / temperature, dim=1)
+    cost = -torch.where(positive, log_prob, 0.0).sum(dim=1) / positive.sum(dim=1).clamp(min=1)
+    return cost.mean().to(embeddings.dtype)
+
+
 SPECIMENS = (
     Specimen(
         loss=facenet_triplet_loss,
@@ -345,5 +390,44 @@ SPECIMENS = (
         form="sound",
         source="half the squared chord of unit vectors, in float64",
         grade="reference",
+    ),
+    Specimen(
+        loss=nt_xent_loss,
+        like="nt_xent_loss",
+        form="usual",
+        source="the code of SimCLR that is most often copied",
+        shows={
+            "value": ("absolute-only",),
+            "gradient": ("absolute-only",),
+            "range": ("vanished",),
+            "special": ("vanished",),
+        },
+    ),
+    Specimen(
+        loss=sound_nt_xent_loss,
+        like="nt_xent_loss",
+        form="sound",
+        source="cross_entropy of cosines, in float64",
+        grade="mixed-stable",
+    ),
+    Specimen(
+        loss=supervised_contrastive_loss,
+        like="supervised_contrastive_loss",
+        form="usual",
+        source="the reference code of Khosla et al., without its guard",
+        shows={
+            "value": ("absolute-only",),
+            "gradient": ("absolute-only",),
+            "range": ("nan",),
+            "special": ("nan",),
+            "nonfinite": ("nan",),
+        },
+    ),
+    Specimen(
+        loss=sound_supervised_contrastive_loss,
+        like="supervised_contrastive_loss",
+        form="sound",
+        source="log_softmax of cosines, in float64",
+        grade="mixed-stable",
     ),
 )

@@ -1,0 +1,125 @@
+"""NT-Xent, the loss of SimCLR, over a batch of two views."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.contract import Contract, Parameter
+from harness.deviations import Points
+from harness.domain import Arg, Embedding
+from harness.laws import Law, Moved, Sibling, everywhere, exchanged, non_negative, permuted
+from harness.special import SPECIAL_VALUES, Special
+from reference.contrastive import nt_xent_loss
+from reference.mp import contrastive
+
+SHORTEST, LONGEST = 2.0**-6, 2.0**6
+NO_DIRECTION = "a vector with an infinite entry has no direction"
+EXTREME = "embeddings have a largest entry from 2**-6 to 2**6"
+VIEWS = ("z1", "z2")
+BESIDE: dict[str, Any] = {"z1": [[[1.0, 2.0], [-1.0, 0.5]]], "z2": [[[2.0, 1.0], [-1.0, -1.0]]]}
+
+
+def embedded(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Vectors whose largest entry is not from 2**-6 to 2**6 keep the fractions of their entries; none is 0."""
+    largest = np.abs(x).max(axis=-1, keepdims=True)
+    kept: npt.NDArray[np.float64] = np.where((largest >= SHORTEST) & (largest <= LONGEST), x, np.frexp(x)[0])
+    kept[..., :1] = np.where(largest == 0.0, 1.0, kept[..., :1])
+    return kept
+
+
+def _embedded(args: dict[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: embedded(np.asarray(x, np.float64)) for name, x in args.items()}
+
+
+def _special(view: str, value: str) -> Special:
+    extreme = value.endswith(("largest", "inf"))
+    first = BESIDE[view][0]
+    return Special(
+        condition=f"{view} begins with {value}",
+        args={**BESIDE, view: [[[value, 3.0], *first[1:]]]},
+        want="nan" if value == "nan" else "outside" if extreme else "formula",
+        reason=(NO_DIRECTION if value.endswith("inf") else EXTREME) if extreme else "",
+        covers=((view, value),),
+    )
+
+
+def _reordered(at: Points) -> Moved:
+    args = {name: np.flip(np.asarray(at[name]), axis=1).copy() for name in VIEWS}
+    return Moved(args=args, parameters=at.parameters, applies=everywhere(at))
+
+
+def _doubled(at: Points) -> Moved:
+    """Twice as long, exactly."""
+    args = {name: 2.0 * np.asarray(at[name]) for name in VIEWS}
+    return Moved(args=args, parameters=at.parameters, applies=everywhere(at))
+
+
+def _same(at: Points) -> Moved:
+    return Moved(args=at.args, parameters={"temperature": at["temperature"]}, applies=everywhere(at))
+
+
+def _wide(torch: Any) -> Any:
+    def loss(z1: Any, z2: Any, temperature: float) -> Any:
+        z = torch.nn.functional.normalize(torch.cat([z1, z2], dim=1).double(), dim=-1)
+        count = z.shape[1]
+        own = torch.eye(count, dtype=torch.bool, device=z.device)
+        logits = ((z @ z.mT) / temperature).masked_fill(own, -torch.inf)
+        target = torch.arange(count, device=z.device).roll(count // 2).expand(len(z), count)
+        losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), target, reduction="none")
+        return losses.mean(dim=1)
+
+    return loss
+
+
+CONTRACT = Contract(
+    name="nt_xent_loss",
+    module="NTXentLoss",
+    summary="Mean negative log-likelihood of the other view of each example among all other embeddings of a batch.",
+    formula="mean over i of -log(exp(cos(i, j) / t) / sum over k != i of exp(cos(i, k) / t)), j the other view of i",
+    sources=("Chen et al., ICML 2020, equation 1 and algorithm 1 (SimCLR)",),
+    dims={"B": (2, 1, 3), "D": (3, 2)},
+    args=tuple(Arg(name=name, kind=Embedding(), dims=("B", "D")) for name in VIEWS),
+    parameters=(Parameter(name="temperature", values=(0.5, 0.1)),),
+    oracle=nt_xent_loss,
+    definition=contrastive.nt_xent_loss,
+    arrange=_embedded,
+    layouts=("rows", "strided"),
+    coupled=True,
+    scales="B_ref = abs(f) + mean of sum p_k (the running errors of both cosines) / t; B_abs = 1 + 2 / t",
+    specials=(
+        *(_special(view, value) for view in VIEWS for value in SPECIAL_VALUES),
+        Special(
+            condition="one example: nothing to be told from",
+            args={"z1": [[[1.0, 2.0]]], "z2": [[[0.5, -1.0]]]},
+            want="0",
+        ),
+        Special(
+            condition="all embeddings equal: log(2B - 1)",
+            args={"z1": [[[3.0, 4.0], [3.0, 4.0]]], "z2": [[[3.0, 4.0], [3.0, 4.0]]]},
+            want=1.0986122887,
+        ),
+        Special(
+            condition="equal views of two orthogonal examples: log(1 + 2 exp(-2)) at temperature 0.5",
+            args={"z1": [[[1.0, 0.0], [0.0, 1.0]]], "z2": [[[1.0, 0.0], [0.0, 1.0]]]},
+            want=0.2395447662,
+        ),
+        Special(
+            condition="equal views of two opposite examples: log(1 + 2 exp(-20)) at temperature 0.1",
+            args={"z1": [[[1.0, 0.0], [-1.0, 0.0]]], "z2": [[[1.0, 0.0], [-1.0, 0.0]]]},
+            parameters={"temperature": 0.1},
+            want="formula",
+        ),
+    ),
+    laws=(
+        exchanged("z1", "z2"),
+        Law(name="the order of examples does not matter", move=_reordered),
+        permuted(VIEWS, name="the order of entries does not matter"),
+        Law(name="the length of embeddings does not matter", move=_doubled, gradients={n: (n, 0.5) for n in VIEWS}),
+        Sibling(name="cross_entropy of the matrix of cosines, in float64", move=_same, loss=_wide, real=VIEWS),
+        non_negative(),
+    ),
+)
