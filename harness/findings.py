@@ -152,10 +152,10 @@ def literal(array: npt.NDArray[Any], dtype: str) -> str:
     return f"torch.tensor({nested(array)}, dtype=torch.{kind})"
 
 
-def reproduction(subject: Subject, batch: Batch, output: str, want: float | list[Any]) -> str:
+def reproduction(subject: Subject, batch: Batch, output: str, want: float | list[Any] | str) -> str:
     """Lines that print what the Subject gives, with the truth beside it."""
     contract = subject.contract
-    lines = [subject.setup]
+    lines, said = [subject.setup], want if isinstance(want, str) else repr(want)
     device = "" if batch.device == "cpu" else f".to({batch.device!r})"
     for name, array in batch.args.items():
         arg = contract.arg(name)
@@ -166,9 +166,9 @@ def reproduction(subject: Subject, batch: Batch, output: str, want: float | list
     lines.append(f"loss = {call_text(subject, batch)}")
     if output in batch.args:
         lines.append("loss.sum().backward()")
-        lines.append(f"print({output}.grad.tolist())  # truth {want!r}")
+        lines.append(f"print({output}.grad.tolist())  # truth {said}")
     else:
-        lines.append(f"print(loss.tolist())  # truth {want!r}")
+        lines.append(f"print(loss.tolist())  # truth {said}")
     return "\n".join(lines)
 
 

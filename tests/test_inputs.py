@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
@@ -27,6 +28,7 @@ from lossproof.inputs import (
     embedding,
     log_simplex,
     logits,
+    mask,
     positive,
     probability,
     real,
@@ -143,6 +145,53 @@ def test_the_lines_of_a_finding_reproduce_it() -> None:
         if not line.startswith("print"):
             exec(line, scope)
     assert not shown or scope["loss"].numel() == 1
+
+
+EDGES: list[tuple[str, Any, dict[str, Any], tuple[str, str, str]]] = [
+    (
+        "root at a perfect prediction",
+        lambda x, y: (x - y).square().sum(1).sqrt(),
+        {"x": real("N", "D", **SMALL), "y": real("N", "D", **SMALL)},
+        ("nan", "x", "all inputs 0: x, y"),
+    ),
+    (
+        "norm of a zero vector",
+        lambda x, y: (x / x.norm(dim=1, keepdim=True) * y).sum(1),
+        {"x": embedding("N", "D"), "y": embedding("N", "D")},
+        ("nan", "value", "all inputs 0: x, y"),
+    ),
+    (
+        "mean over an empty mask",
+        lambda x, mask: (x * mask).sum(1) / mask.sum(1),
+        {"x": real("N", "D", **SMALL), "mask": mask("N", "D")},
+        ("nan", "value", "all weights 0: mask"),
+    ),
+    (
+        "share of no positive",
+        lambda p, y: -(p * y).sum(1) / y.sum(1),
+        {"p": probability("N", "D"), "y": binary("N", "D")},
+        ("nan", "value", "all targets 0: y"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "loss", "inputs", "want"), EDGES, ids=[name for name, *_ in EDGES])
+def test_what_breaks_at_an_edge_is_found(name: str, loss: Any, inputs: Any, want: tuple[str, str, str]) -> None:
+    result = validate(loss, inputs=inputs, name="it", check="edges", **F32)
+    kind, output, says = want
+    assert any(f.kind == kind and f.output == output and says in f.message for f in result.findings), result.findings
+    assert not result.ok
+
+
+def test_an_oracle_says_where_nan_is_meant() -> None:
+    def mean(x: Tensor, mask: Tensor) -> Tensor:
+        return (x * mask).sum(1) / mask.sum(1)
+
+    inputs = {"x": real("N", "D", **SMALL), "mask": mask("N", "D")}
+    options: dict[str, Any] = {"inputs": inputs, "check": "edges", "dtype": "float32"}
+    assert not validate(mean, **options).ok
+    assert validate(mean, oracle=lambda x, mask: (x * mask).sum(1) / mask.sum(1), **options).ok
+    assert not validate(mean, oracle=lambda x, mask: (x * mask).sum(1) / np.maximum(mask.sum(1), 1), **options).ok
 
 
 # -- oracles, laws, options --------------------------------------------------------------------------------------------

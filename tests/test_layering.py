@@ -54,6 +54,7 @@ LEVELS = {
     "harness.replay": 6,
     "harness.resume": 1,
     "harness.specimen": 1,
+    "harness.edges": 4,
     "harness.mistakes": 4,
     "harness.inputs": 2,
     "harness.lawbook": 2,

@@ -88,7 +88,7 @@ LINES: list[Line] = [
         "| reductions | 2 | 0 | 1 | 0 | 1 |",
         "| `value` | 2 | 1 | - | 0 | 1 |",
         "| `reductions` | 1 | 0 | 1 | 0 | 0 |",
-        "Without controls here, being about what is declared of kept losses: `witness`.",
+        "Without controls here, being about kept losses or about losses without a contract: `witness`.",
         "| mse_loss: forgets the mean | `reductions` | quick |",
         "| mse_loss: fused | 2 | 2 | 1 | 0 | 0 | 1 | 50 % |",
         "| l1_loss: signed | 1 | *not run* | 0 | 0 | 0 | 0 | *not run* |",

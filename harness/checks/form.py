@@ -69,16 +69,20 @@ def result_shape(context: Context) -> Outcome:
     def look(evidence: Evidence, batch: Batch) -> Raised | None:
         every = subject.reductions and subject.origin == "torch"
         layouts = subject.contract.layouts if every else ("rows",)
-        for layout in layouts:
-            rows = batch.take(subject.contract, slice(0, 1)) if layout == "single" else batch
-            laid = replace(rows, layout=layout)
+        one = batch.take(subject.contract, slice(0, 1))
+        # A batch of one is where a squeeze goes too far.
+        alone = () if subject.contract.coupled else (one,)
+        for laid in (
+            *(replace(one if layout == "single" else batch, layout=layout) for layout in layouts),
+            *alone,
+        ):
             form = form_of(subject, laid)
             if form.raised is not None:
                 return form.raised
             unreduced = batch.reduction == "none" and subject.takes_none
             want = unreduced_shape(laid, laid.rows(subject.contract)) if unreduced else ()
             if form.shape != want:
-                said = f"reduction={batch.reduction}, layout {layout}: expected shape {want}, got {form.shape}"
+                said = f"reduction={batch.reduction}, layout {laid.layout}: expected shape {want}, got {form.shape}"
                 evidence.put(defect(subject, "shape", said, batch=laid, output="value"))
         return None
 

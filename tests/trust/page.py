@@ -157,7 +157,8 @@ def _controls(lines: Sequence[Line], known: Catalogue) -> str:
     text = _planted(lines, known, "family", lambda c: c.family) + "\n"
     text += _planted(lines, known, "check", lambda c: code(c.check))
     if idle:
-        text += f"\nWithout controls here, being about what is declared of kept losses: {', '.join(map(code, idle))}.\n"
+        named = ", ".join(map(code, idle))
+        text += f"\nWithout controls here, being about kept losses or about losses without a contract: {named}.\n"
     if missed:
         text += "\nNot flagged:\n\n"
         text += table(("control", "check", "effort"), [(r.control, code(r.check), r.effort) for r in missed])

@@ -1,0 +1,60 @@
+"""The exact points at which losses break: nothing, everything, a perfect prediction, vectors that are the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from harness.cases import Batch
+from harness.contract import Contract
+from harness.domain import Arg, Choice, ClassIndex, Embedding, Interval, Logits
+
+CONSTANTS = (0.0, 1.0)
+FREE = (Interval, Choice, ClassIndex, Logits, Embedding)
+"""Kinds whose entries are legal one by one."""
+
+
+def _constant(arg: Arg, values: Any, constant: float) -> Any:
+    """The argument with one number everywhere; None where the kind does not have it."""
+    if not isinstance(arg.kind, FREE) or (isinstance(arg.kind, Embedding) and not arg.kind.zero and constant == 0.0):
+        return None
+    whole = np.full_like(values, constant)
+    return whole if bool(np.all(arg.kind.legal(whole))) else None
+
+
+def _pairs(contract: Contract, batch: Batch) -> Iterator[tuple[Arg, Arg]]:
+    """Arguments of which one may be the other."""
+    real = [a for a in contract.args if a.name in batch.args and not a.kind.integral and a.role != "weight"]
+    for i, first in enumerate(real):
+        for second in real[i + 1 :]:
+            a, b = batch.args[first.name], batch.args[second.name]
+            if a.shape == b.shape and bool(np.all(first.kind.legal(b))):
+                yield first, second
+
+
+def edges(contract: Contract, batch: Batch) -> Iterator[tuple[str, Batch]]:
+    """(what is special, the batch made so), each for the arguments that can be."""
+
+    def made(says: str, args: dict[str, Any]) -> tuple[str, Batch]:
+        whole = {**batch.args, **args}
+        return says, replace(
+            batch, args=contract.arrange(whole, batch.parameters) if contract.arrange is not None else whole
+        )
+
+    groups = {
+        "inputs": [a for a in contract.args if a.role == "input"],
+        "targets": [a for a in contract.args if a.role == "target"],
+        "weights": [a for a in contract.args if a.role == "weight"],
+    }
+    groups["arguments"] = list(contract.args)
+    for what, members in groups.items():
+        for constant in CONSTANTS:
+            found = {a.name: _constant(a, batch.args[a.name], constant) for a in members if a.name in batch.args}
+            args = {name: values for name, values in found.items() if values is not None}
+            if args:
+                yield made(f"all {what} {constant:g}: {', '.join(args)}", args)
+    for first, second in _pairs(contract, batch):
+        yield made(f"{first.name} is {second.name}", {first.name: batch.args[second.name].copy()})
