@@ -189,10 +189,13 @@ class _Survey:
                 grade, range_ = divmod(int(code), 16)
                 here = mask & (codes == code)
                 key = (j.name, kind_of(grade, range_), apart)
-                group = self.groups.setdefault(key, Group(severity=severity(grade, range_)))
+                weight = severity(grade, range_)
+                group = self.groups.setdefault(key, Group(severity=weight))
                 group.count += int(here.sum()) if swept else 0
-                if severity(grade, range_) == "defect":
-                    group.severity = "defect"
+                if weight == "defect" and group.severity != "defect":
+                    group.severity, group.batch, group.complexity = "defect", None, np.inf
+                if weight != group.severity:  # the example of a defect is a defect, however simple a weakness is
+                    continue
                 index = np.flatnonzero(here.reshape(len(here), -1).any(axis=1))[:4096]
                 candidates = batch if shared_rows else batch.take(self.contract, index)
                 cost = row_complexity(self.contract, candidates)
