@@ -13,9 +13,10 @@ import torch
 from harness import records, registry
 from harness.adapter import fixed_options, with_options
 from harness.binding import BindingError, Subject, bind
+from harness.conduct import undisturbed
 from harness.contract import Arrange, Contract
 from harness.custom import Inputs, custom
-from harness.effort import EFFORTS
+from harness.effort import EFFORTS, Effort
 from harness.evaluate import settled
 from harness.inputs import InputsError
 from harness.itself import NoReferenceError, Values
@@ -104,6 +105,7 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+@undisturbed()
 def subject_for(
     loss: Any,
     like: str | Contract | None,
@@ -137,6 +139,7 @@ def subject_for(
     return settled(bound)
 
 
+@undisturbed()
 def declared_subject(loss: Any, like: str | Contract | None, inputs: Inputs, **declared: Any) -> Subject:
     """The Subject of a loss that is declared by its inputs. Raises UsageError in one line."""
     if like is not None:
@@ -168,6 +171,74 @@ def checked(values: Sequence[str] | str | None, known: Sequence[str], what: str)
         if value not in known:
             raise UsageError(f"{what}: expected one of {', '.join(known)}, got {value!r}")
     return chosen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """What is settled before the first trial runs."""
+
+    first: tuple[records.Line, ...]
+    trials: tuple[Trial, ...]
+    budget: Effort
+    strict: bool
+    baseline: Subject | None
+
+    def judged(self, number: int) -> list[records.Line]:
+        """The records of one trial."""
+        return run(self.trials[number], self.budget, strict=self.strict, baseline=self.baseline)
+
+
+def chosen_subject(
+    loss: Any,
+    like: str | Contract | None,
+    inputs: Inputs | None,
+    *,
+    declared: Mapping[str, Any],
+    said: Mapping[str, Any],
+) -> Subject:
+    """The Subject of a loss, by its Contract or by its inputs.
+
+    ``declared`` are the options of ``validate`` that need inputs, ``said`` those of every loss. Raises UsageError.
+    """
+    if inputs is not None:
+        return declared_subject(loss, like, inputs, **declared, **said)
+    if alone := [n for n, v in declared.items() if v]:
+        raise UsageError(f"{', '.join(alone)}: expected inputs={{...}} beside it, got none")
+    return subject_for(loss, like, **said)
+
+
+def prepare(
+    subject: Subject,
+    *,
+    baseline: Any = None,
+    strict: bool = False,
+    dtype: Sequence[str] | str | None = None,
+    device: Sequence[str] | str = "cpu",
+    effort: str = "quick",
+    seed: int = 0,
+    check: Sequence[str] | str | None = None,
+) -> Prepared:
+    """The trials of a Subject, planned. Options and errors as of ``validate``."""
+    checked([effort], list(EFFORTS), "effort")
+    dtypes = checked(dtype, list(PRECISIONS), "dtype")
+    checks = checked(check, [c.name for c in catalogue()], "check")
+    devices = (device,) if isinstance(device, str) else tuple(device)
+    budget = replace(EFFORTS[effort], seed=seed)
+    other = baseline_for(baseline, subject.contract)
+    trials = plan([subject], dtypes=dtypes, devices=devices, checks=checks)
+    absent = not_run(devices)
+    if not trials:
+        why = (
+            "; ".join(f"{line.what}: {line.reason}" for line in absent)
+            or f"none of the checks {', '.join(checks)} applies"
+        )
+        raise UsageError(f"{subject.name}: expected something to judge, got nothing: {why}")
+    first: tuple[records.Line, ...] = (
+        header(budget, strict=strict, devices=devices, planned=len(trials)),
+        *declarations([subject]),
+        *absent,
+    )
+    return Prepared(first=first, trials=tuple(trials), budget=budget, strict=strict, baseline=other)
 
 
 def validate(
@@ -211,38 +282,29 @@ def validate(
     ``arrange(args, parameters)`` mends drawn arguments that are only legal together.
     Raises UsageError where the loss cannot be bound or a name is unknown.
     """
-    checked([effort], list(EFFORTS), "effort")
-    dtypes = checked(dtype, list(PRECISIONS), "dtype")
-    checks = checked(check, [c.name for c in catalogue()], "check")
-    devices = (device,) if isinstance(device, str) else tuple(device)
-    budget = replace(EFFORTS[effort], seed=seed)
-    said: dict[str, Any] = {"init": init, "name": name, "expression": expression, "setup": setup}
-    declared = {"oracle": oracle, "laws": laws, "output": output, "reductions": reductions, "arrange": arrange}
-    if inputs is not None:
-        subject = declared_subject(loss, like, inputs, **declared, **said)
-    elif alone := [n for n, v in declared.items() if v]:
-        raise UsageError(f"{', '.join(alone)}: expected inputs={{...}} beside it, got none")
-    else:
-        subject = subject_for(loss, like, **said)
-    other = baseline_for(baseline, subject.contract)
-    trials = plan([subject], dtypes=dtypes, devices=devices, checks=checks)
-    absent = not_run(devices)
-    if not trials:
-        why = (
-            "; ".join(f"{line.what}: {line.reason}" for line in absent)
-            or f"none of the checks {', '.join(checks)} applies"
-        )
-        raise UsageError(f"{subject.name}: expected something to judge, got nothing: {why}")
-    lines: list[records.Line] = [
-        header(budget, strict=strict, devices=devices, planned=len(trials)),
-        *declarations([subject]),
-        *absent,
-    ]
+    subject = chosen_subject(
+        loss,
+        like,
+        inputs,
+        declared={"oracle": oracle, "laws": laws, "output": output, "reductions": reductions, "arrange": arrange},
+        said={"init": init, "name": name, "expression": expression, "setup": setup},
+    )
+    prepared = prepare(
+        subject,
+        baseline=baseline,
+        strict=strict,
+        dtype=dtype,
+        device=device,
+        effort=effort,
+        seed=seed,
+        check=check,
+    )
+    trials, lines = prepared.trials, list(prepared.first)
     with one_thread():
         for done, trial in enumerate(trials):
             if progress is not None:
                 progress(done, len(trials), trial)
-            found = run(trial, budget, strict=strict, baseline=other)
+            found = prepared.judged(done)
             lines += found
             if fail_fast and _failed(found):
                 left = len(trials) - done - 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -13,7 +14,9 @@ import torch
 
 from harness.binding import Subject
 from harness.cases import Batch
+from harness.conduct import SuspendedError, calling, own, watch
 from harness.domain import Arg
+from harness.state import left_by
 from harness.ulp import PRECISIONS, Array, Precision
 
 Tensor = torch.Tensor
@@ -27,10 +30,21 @@ class Raised:
 
     type: str
     message: str
+    batch: Batch | None = field(default=None, compare=False, repr=False)
+    """The input, where it is known."""
 
     def __str__(self) -> str:
         first = self.message.strip().splitlines()
         return f"{self.type}: {first[0] if first else ''}"
+
+    @classmethod
+    def of(cls, error: BaseException, batch: Batch | None = None) -> Raised:
+        """What is said of an exception, also of one that cannot say it itself."""
+        try:
+            message = str(error)
+        except Exception as failure:
+            message = f"(its text cannot be had: {type(failure).__name__})"
+        return cls(type=type(error).__name__, message=message, batch=batch)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,23 +152,40 @@ def tensors_of(subject: Subject, batch: Batch, *, gradients: bool) -> dict[str, 
     return tensors
 
 
+def result_of(subject: Subject, batch: Batch, tensors: Mapping[str, Tensor]) -> Tensor:
+    """The tensor that the Subject returns; anything else raises."""
+    if watch.suspended:
+        raise SuspendedError("not called")
+    result = subject.call(tensors, batch.parameters, batch.reduction)
+    if not isinstance(result, Tensor):
+        raise TypeError(f"expected a tensor, got {type(result).__name__}")
+    if result.layout != torch.strided:
+        raise TypeError(f"expected a dense tensor, got one of layout {result.layout}")
+    return result
+
+
 def observe(subject: Subject, batch: Batch, *, gradients: bool = True) -> Observation:
     """Call the Subject once on all rows. Exceptions of the Subject are part of the Observation."""
-    rows, layout = batch.rows(subject.contract), _layout(subject, batch)
-    if subject.contract.coupled and rows != 1:
+    if subject.contract.coupled and batch.rows(subject.contract) != 1:
         return _one_by_one(subject, batch, gradients=gradients)
+    with calling(subject, batch, gradients=gradients):
+        try:
+            return _observed(subject, batch, gradients=gradients)
+        except BaseException as error:
+            if not own(error):
+                raise
+            return Observation(raised=Raised.of(error, batch))
+
+
+def _observed(subject: Subject, batch: Batch, *, gradients: bool) -> Observation:
+    rows, layout = batch.rows(subject.contract), _layout(subject, batch)
     tensors = tensors_of(subject, batch, gradients=gradients)
     versions = {name: t._version for name, t in tensors.items()}
-    state = torch.get_rng_state()
+    random = torch.get_rng_state()
     caught: list[warnings.WarningMessage]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        try:
-            result = subject.call(tensors, batch.parameters, batch.reduction)
-            if not isinstance(result, Tensor):
-                raise TypeError(f"expected a tensor, got {type(result).__name__}")
-        except Exception as error:
-            return Observation(raised=Raised(type=type(error).__name__, message=str(error)))
+        result = result_of(subject, batch, tensors)
         leaves = {n: t for n, t in tensors.items() if t.requires_grad}
         found: dict[str, Tensor] = {}
         unreached: tuple[str, ...] = ()
@@ -166,8 +197,10 @@ def observe(subject: Subject, batch: Batch, *, gradients: bool = True) -> Observ
                 )
                 found = {n: g for n, g in zip(leaves, grads, strict=True) if g is not None}
                 unreached = tuple(n for n, g in zip(leaves, grads, strict=True) if g is None)
-            except Exception as error:
-                gradient_raised = Raised(type=type(error).__name__, message=str(error))
+            except BaseException as error:
+                if not own(error):
+                    raise
+                gradient_raised = Raised.of(error, batch)
     value = to_array(result)
     # A result with another number of elements keeps its shape: that it is wrong is for the checks to say.
     flat = value.size == rows or batch.reduction != "none" or result.ndim == 0
@@ -182,7 +215,7 @@ def observe(subject: Subject, batch: Batch, *, gradients: bool = True) -> Observ
         warnings=tuple(dict.fromkeys(str(w.message) for w in caught)),
         gradient_raised=gradient_raised,
         mutated=tuple(n for n, t in tensors.items() if t._version != versions[n]),
-        used_rng=not torch.equal(state, torch.get_rng_state()),
+        used_rng=not torch.equal(random, torch.get_rng_state()),
     )
 
 
@@ -255,19 +288,26 @@ def form_of(
     subject: Subject, batch: Batch, *, leaves: tuple[str, ...] = (), devices: Mapping[str, str] | None = None
 ) -> Form:
     """Call once with ``leaves`` requiring gradients and arguments moved to ``devices``; values are not looked at."""
+    with calling(subject, batch, gradients=bool(leaves)):
+        try:
+            return _formed(subject, batch, leaves, devices or {})
+        except BaseException as error:
+            if not own(error):
+                raise
+            return Form(raised=Raised.of(error, batch))
+
+
+def _formed(subject: Subject, batch: Batch, leaves: tuple[str, ...], devices: Mapping[str, str]) -> Form:
     tensors = tensors_of(subject, batch, gradients=False)
-    tensors = {n: t.to((devices or {}).get(n, batch.device)) for n, t in tensors.items()}
+    tensors = {n: t.to(devices.get(n, batch.device)) for n, t in tensors.items()}
     before = {n: t.clone() for n, t in tensors.items() if not t.is_meta}
     for name in leaves:
         tensors[name].requires_grad_()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            result = subject.call(tensors, batch.parameters, batch.reduction)
-            wanted = [tensors[n] for n in leaves] if result.requires_grad else []
-            grads = torch.autograd.grad(result.sum(), wanted, allow_unused=True) if wanted else ()
-    except Exception as error:
-        return Form(raised=Raised(type=type(error).__name__, message=str(error)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        result = result_of(subject, batch, tensors)
+        wanted = [tensors[n] for n in leaves] if result.requires_grad else []
+        grads = torch.autograd.grad(result.sum(), wanted, allow_unused=True) if wanted else ()
     reached: list[tuple[str, Tensor | None]] = list(zip(leaves, grads, strict=False))
     found = {n: g for n, g in reached if g is not None}
     return Form(
@@ -279,6 +319,27 @@ def form_of(
         changed=tuple(n for n, t in before.items() if not torch.equal(t, tensors[n].detach())),
         raised=None,
     )
+
+
+def left_behind(subject: Subject, batch: Batch) -> list[str]:
+    """What one call with its backward leaves changed in the process, in words; it is put right.
+
+    An exception is for others to tell.
+    """
+
+    def call() -> None:
+        try:
+            result = result_of(subject, batch, tensors)
+            if result.requires_grad:
+                result.sum().backward()
+        except BaseException as error:
+            if not own(error):
+                raise
+
+    with calling(subject, batch, gradients=True), warnings.catch_warnings(record=True):
+        warnings.simplefilter("always")
+        tensors = tensors_of(subject, batch, gradients=True)
+        return left_by(call)
 
 
 def shape_of(subject: Subject, batch: Batch, name: str) -> tuple[int, ...]:
@@ -296,22 +357,26 @@ def differentiate(subject: Subject, batch: Batch, mode: str, leaves: tuple[str, 
 
     def loss(*values: Tensor) -> Tensor:
         given = {**tensors, **dict(zip(leaves, values, strict=True))}
-        result: Tensor = subject.call(given, batch.parameters, batch.reduction)
+        with calling(subject, batch, gradients=True):
+            result: Tensor = result_of(subject, batch, given)
         return result
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            if mode == "gradgradcheck":
-                _backward_twice(loss, inputs)
-                torch.autograd.gradgradcheck(loss, inputs, fast_mode=fast)
-            else:
-                forward = mode == "forward-mode"
-                torch.autograd.gradcheck(
-                    loss, inputs, fast_mode=fast, check_forward_ad=forward, check_backward_ad=not forward
-                )
-    except Exception as error:
-        return Raised(type=type(error).__name__, message=str(error))
+    with calling(subject, batch, gradients=True):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                if mode == "gradgradcheck":
+                    _backward_twice(loss, inputs)
+                    torch.autograd.gradgradcheck(loss, inputs, fast_mode=fast)
+                else:
+                    forward = mode == "forward-mode"
+                    torch.autograd.gradcheck(
+                        loss, inputs, fast_mode=fast, check_forward_ad=forward, check_backward_ad=not forward
+                    )
+        except BaseException as error:
+            if not own(error):
+                raise
+            return Raised.of(error, batch)
     return None
 
 
@@ -344,7 +409,7 @@ def sibling(
             warnings.simplefilter("ignore")
             return to_array(build(torch)(**tensors, **parameters))
     except Exception as error:
-        return Raised(type=type(error).__name__, message=str(error))
+        return Raised.of(error)
 
 
 class NotOfferedError(TypeError):
@@ -361,6 +426,8 @@ def named(subject: Subject) -> Callable[..., Any]:
         if missing:
             raise NotOfferedError(", ".join(missing))
         reduction = keywords.pop("reduction", "mean" if "mean" in subject.contract.reductions else "sum")
+        if watch.suspended:
+            raise SuspendedError("not called")
         return subject.call(given, keywords, reduction)
 
     return loss
@@ -368,12 +435,15 @@ def named(subject: Subject) -> Callable[..., Any]:
 
 def provoke(subject: Subject, call: Callable[[Any, Callable[..., Any]], Any]) -> Raised | None:
     """The exception that a call raises, None where it returns."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            call(torch, named(subject))
-    except Exception as error:
-        return Raised(type=type(error).__name__, message=str(error))
+    with calling(subject):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                call(torch, named(subject))
+        except BaseException as error:
+            if not own(error):
+                raise
+            return Raised.of(error)
     return None
 
 
@@ -390,6 +460,8 @@ def provoke_apart(subject: Subject, call: Callable[[Any, Callable[..., Any]], An
 
     def work() -> None:
         torch.set_num_threads(1)
+        faulthandler.disable()  # a crash is what is asked for
+        watch.clock = watch.announce = None
         sender.send(provoke(subject, call))
 
     process = context.Process(target=work)

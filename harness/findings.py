@@ -172,6 +172,13 @@ def reproduction(subject: Subject, batch: Batch, output: str, want: float | list
     return "\n".join(lines)
 
 
+def call_lines(subject: Subject, batch: Batch, *, gradients: bool) -> str:
+    """Lines that make one call, and its backward where the gradients are wanted, and print what it gives."""
+    leaves = [n for n in batch.args if gradients and subject.contract.arg(n).differentiable]
+    lines, _, _ = reproduction(subject, batch, leaves[0] if leaves else "value", []).rpartition("  # truth")
+    return lines
+
+
 def _python(value: Any) -> str:
     """A parameter as Python without imports."""
     return f'float("{value}")' if isinstance(value, float) and not math.isfinite(value) else repr(value)

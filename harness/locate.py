@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.api import UsageError, subject_for
 from harness.binding import Subject
+from harness.conduct import own
 
 
 def load(reference: str) -> tuple[Any, str, str]:
@@ -26,7 +27,9 @@ def load(reference: str) -> tuple[Any, str, str]:
             sys.path.insert(0, here)
         try:
             module = importlib.import_module(where)
-        except Exception as error:
+        except BaseException as error:
+            if not own(error):
+                raise
             raise UsageError(f"{where}: cannot be imported: {type(error).__name__}: {error}") from None
         setup = f"from {where} import {attribute.split('.')[0]}\nimport torch"
     found = module
@@ -54,7 +57,9 @@ def _from_file(path: Path) -> Any:
     sys.path.insert(0, str(path.parent.resolve()))
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except BaseException as error:
+        if not own(error):
+            raise
         raise UsageError(f"{path}: cannot be imported: {type(error).__name__}: {error}") from None
     finally:
         sys.path.remove(str(path.parent.resolve()))

@@ -22,6 +22,21 @@ NUMBERS = 2**20
 """Numbers that are judged in all, rows of a thousand classes being dear; simpler numbers are not sought beyond."""
 
 
+def one_row(contract: Contract, batch: Batch, shows: Callable[[Batch], bool]) -> Batch:
+    """The single row of a batch that is enough to show something, where there is one; else all of the batch."""
+    rows = batch.rows(contract)
+    if rows < 2 or batch.layout not in ("rows", "strided"):
+        return batch
+    if shows(first := batch.take(contract, slice(0, 1))):
+        return first
+    low, high = 1, rows
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if shows(batch.take(contract, slice(low, middle))) else (middle, high)
+    part = batch.take(contract, slice(low, high))
+    return part if shows(part) else batch
+
+
 def complexity(values: npt.NDArray[Any]) -> Array:
     """How hard numbers are to read: significant bits, distance of the exponent from 0, a little for the sign."""
     x = np.asarray(values, np.float64)

@@ -13,10 +13,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from harness import records
+from harness import conduct, records
 from harness.binding import Subject
 from harness.checks.base import Context, Outcome
+from harness.checks.grading import defect
 from harness.checks.ledger import witness_batch
+from harness.conduct import Change
 from harness.deviations import GARBAGE, Departure, Deviation, Fault
 from harness.domain import Arg
 from harness.effort import Effort
@@ -86,6 +88,7 @@ def run(trial: Trial, effort: Effort, *, strict: bool, baseline: Subject | None 
         baseline=baseline,
     )
     lines: list[records.Line] = []
+    before = conduct.state()
     try:
         outcome = _explained(trial, trial.check.run(context))
         if baseline is not None and trial.check.name not in CASE_BY_CASE:
@@ -96,6 +99,10 @@ def run(trial: Trial, effort: Effort, *, strict: bool, baseline: Subject | None 
             lines.append(context.measurement().record)
     except Exception:
         outcome, result, reason = Outcome(), "error", traceback.format_exc()
+    if left := conduct.changes_since(before):
+        # With torch changed under it, an exception of ours is not our fault.
+        outcome = replace(outcome, findings=(*outcome.findings, *_left_changed(trial, left)))
+        result = verdict(outcome, trial.subject, strict=strict)
     record = records.Trial(
         id=trial.id,
         subject=trial.subject.name,
@@ -113,6 +120,15 @@ def run(trial: Trial, effort: Effort, *, strict: bool, baseline: Subject | None 
         seconds=round(time.perf_counter() - started, 3),
     )
     return [record, *lines]
+
+
+def _left_changed(trial: Trial, changes: Sequence[Change]) -> list[records.Finding]:
+    """A finding for each thing that the calls of a trial left changed, with the first call that is known for it."""
+    first = {change.what: change for change in reversed(changes)}
+    return [
+        defect(trial.subject, "global state", f"leaves something changed: {what}", batch=change.batch)
+        for what, change in first.items()
+    ]
 
 
 def header(effort: Effort, *, strict: bool, devices: Sequence[str], planned: int) -> records.Run:

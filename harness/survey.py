@@ -23,7 +23,7 @@ from harness.effort import Effort
 from harness.evaluate import Observation, Raised, observe_rows
 from harness.generate import Plan, choices, expand, plans, sweep
 from harness.judge import Judged, Limits, judge_within
-from harness.minimise import minimise, row_complexity
+from harness.minimise import minimise, one_row, row_complexity
 from harness.tally import Tally
 from harness.ulp import Precision
 
@@ -139,7 +139,7 @@ class _Survey:
     def _note_conduct(self, batch: Batch, seen: Observation, rows: int) -> None:
         def once(kind: str, message: str) -> None:
             if kind not in self.irregular:
-                case = batch.take(self.contract, slice(0, 1))
+                case = self._raising(batch) if kind == "raised" else batch.take(self.contract, slice(0, 1))
                 self.irregular[kind] = records.Finding(
                     severity="defect",
                     kind=kind,
@@ -158,6 +158,9 @@ class _Survey:
             once("dtype", f"result: expected {batch.precision.name}, got {seen.dtype}")
         if seen.raised is not None and self.cases:
             once("raised", f"raised where other inputs did not: {seen.raised}")
+
+    def _raising(self, batch: Batch) -> Batch:
+        return one_row(self.contract, batch, lambda part: observe_rows(self.subject, part).raised is not None)
 
     def _set_apart(self, limits: Limits, judged: list[Judged], other: Observation) -> list[Judged]:
         """Mark what the baseline gets wrong at least as badly on the same case."""

@@ -166,6 +166,11 @@ def no_forward_mode(input: Tensor, target: Tensor, reduction: str = "mean") -> T
     return wrong_backward(input, target, reduction)
 
 
+def reseeding(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    torch.manual_seed(0)
+    return mse(input, target, reduction)
+
+
 DEFECTS = [
     ("special", overflowing, BCE, "input=+largest, target=1.0 -> formula", "nan"),
     ("special", swallowing, MSE, "input=nan, target=0.0 -> nan", "expected nan"),
@@ -189,6 +194,7 @@ DEFECTS = [
     ("form", keeping, MSE, "the result has the shape of the batch, or none", "got (1,)"),
     ("form", scribbling, MSE, "inputs are left as they are", "other numbers in input"),
     ("form", noisy, MSE, "the same input gives the same bits", "random"),
+    ("form", reseeding, MSE, "global state is left as it is", "the seed of torch"),
     ("form", unchecked, MSE, "on another device: target", "expected an exception"),
     ("form", weight_twice, BCE, "constant: weight", "the loss over the weight"),
     ("form", other_default, CE, "defaults are those of the Contract", "expected the default -100, got -1"),

@@ -6,6 +6,7 @@ import re
 
 from harness.bounds import GRADES
 from harness.checks.base import Check, Context, Outcome, register
+from harness.checks.grading import raised_defect
 from harness.evaluate import Raised
 from harness.records import Finding
 
@@ -18,8 +19,8 @@ def declared(context: Context, raised: Raised | None, topic: str) -> Outcome | N
     if pattern is not None and re.search(pattern, raised.message):
         return Outcome(unsupported=str(raised))
     wanted = f"the declared message /{pattern}/" if pattern else "a result"
-    message = f"{context.subject.name}: {topic}: expected {wanted}, got {raised}"
-    return Outcome(findings=(Finding(severity="defect", kind="raised", output="", message=message),))
+    said = f"{topic}: expected {wanted}, got {raised}"
+    return Outcome(findings=(raised_defect(context.subject, raised, said),))
 
 
 def _accuracy(context: Context, *, gradient: bool) -> Outcome:

@@ -16,7 +16,17 @@ from harness.checks.base import Check, Context, Outcome, register
 from harness.checks.grading import Evidence, VacuousCheckError, convention, defect, note, refused
 from harness.checks.reductions import shape_of as unreduced_shape
 from harness.checks.sampling import calm_batches, settings_of
-from harness.evaluate import Form, Raised, form_of, observe, observe_rows, provoke, provoke_apart, shape_of
+from harness.evaluate import (
+    Form,
+    Raised,
+    form_of,
+    left_behind,
+    observe,
+    observe_rows,
+    provoke,
+    provoke_apart,
+    shape_of,
+)
 from harness.special import ErrorInput
 
 ROWS = 6
@@ -116,6 +126,19 @@ def inputs_unchanged(context: Context) -> Outcome:
         return form.raised
 
     return _over_calls(context, look)
+
+
+def global_state(context: Context) -> Outcome:
+    """Settings and functions of torch, and what else the process shares, are after the call what they were before."""
+    evidence = Evidence(subject=context.subject, precision=context.precision)
+    for batch in _batches(context):
+        for reduction in _reductions(context.subject):
+            here = replace(batch, reduction=reduction)
+            if found := left_behind(context.subject, here):
+                said = f"leaves something changed: {'; '.join(found)}"
+                evidence.put(defect(context.subject, "global state", said, batch=here))
+            evidence.cases += 1
+    return evidence.outcome()
 
 
 def same_twice(context: Context) -> Outcome:
@@ -279,6 +302,7 @@ WHOLE: dict[str, Callable[[Context], Outcome]] = {
     "a gradient has the dtype and shape of its argument": gradient_dtype_and_shape,
     "the result has the shape of the batch, or none": result_shape,
     "inputs are left as they are": inputs_unchanged,
+    "global state is left as it is": global_state,
     "the same input gives the same bits": same_twice,
     "the meta device infers the shape": meta_device,
     "defaults are those of the Contract": defaults,

@@ -31,6 +31,7 @@ from harness.contract import Contract
 from harness.deviations import Departure, Deviation, Fault, Points, admitted
 from harness.evaluate import Observation, Raised, observe
 from harness.judge import Judged, Limits, constant_of, grade_entries, judge, terms_of
+from harness.minimise import one_row
 from harness.records import Finding
 from harness.ulp import Array, Precision, distance
 from reference.reductions import reduce
@@ -63,7 +64,24 @@ def refused(context: Context, raised: Raised, *topics: str) -> Outcome:
     said = f"{what}expected a result, got {raised}"
     if subject.origin != "torch" and any(topic.startswith(OPTIONAL) for topic in topics):
         return Outcome(findings=(note(subject, "not supported", said),))
-    return Outcome(findings=(defect(subject, "raised", said),))
+    return Outcome(findings=(raised_defect(subject, raised, said),))
+
+
+def raised_defect(subject: Subject, raised: Raised, message: str) -> Finding:
+    """The defect that a call raised, with the row that is enough for it."""
+    if raised.batch is None:
+        return defect(subject, "raised", message)
+
+    def shows(part: Batch) -> bool:
+        seen = observe(subject, part)
+        return (seen.raised or seen.gradient_raised) is not None
+
+    batch = one_row(subject.contract, raised.batch, shows)
+    found = defect(subject, "raised", message, batch=batch)
+    if found.case is None:
+        return found
+    gradients = observe(subject, batch, gradients=False).raised is None
+    return msgspec.structs.replace(found, reproduction=text.call_lines(subject, batch, gradients=gradients))
 
 
 def refusal(context: Context, seen: Observation, *topics: str) -> Outcome | None:

@@ -77,6 +77,30 @@ class Dropping(torch.nn.Module):
         return F.smooth_l1_loss(self.dropout(input), target, reduction=self.reduction, beta=self.beta)
 
 
+def reseeded(a: Call) -> Tensor:
+    torch.manual_seed(0)
+    return a.torch()
+
+
+def in_default_dtype(a: Call) -> Tensor:
+    """torch's loss, after which new tensors are float64."""
+    torch.set_default_dtype(torch.float64)
+    return a.torch()
+
+
+def without_gradients(a: Call) -> Tensor:
+    """torch's loss, after which nothing records gradients."""
+    result = a.torch()
+    torch.set_grad_enabled(False)
+    return result
+
+
+def patched(a: Call) -> Tensor:
+    """torch's loss, after which the logarithm of torch is another function."""
+    torch.log = torch.log1p  # type: ignore[assignment]
+    return a.torch()
+
+
 def jittered(a: Call) -> Tensor:
     return a.torch(input=a.input + 1e-6 * torch.randn_like(a.input))
 
@@ -217,6 +241,10 @@ CONTROLS: tuple[Control, ...] = (
         lambda a: a.torch() + 0 * torch.rand(()).to(a.input.dtype),
         FLOAT32,
     ),
+    pure("soft_margin_loss", "seeds the generator of torch", "form", "global state", reseeded, FLOAT32),
+    pure("l1_loss", "sets the default dtype", "form", "global state", in_default_dtype, FLOAT32),
+    pure("huber_loss", "leaves gradients off", "form", "global state", without_gradients, FLOAT32),
+    pure("hinge_embedding_loss", "replaces a function of torch", "form", "global state", patched, FLOAT32),
     pure("nll_loss", "jitters the scores", "form", "random", jittered, FLOAT32),
     pure(CE, "depends on how the batch is spread", "laws", "law", standardised, FLOAT32, reproduces=False),
     pure("l1_loss", "mixes in the neighbouring row", "laws", "law", with_neighbours, FLOAT32, reproduces=False),
