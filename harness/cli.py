@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from harness import records
-    from harness.plan import Trial
 
 
 PIPE_WIDTH = 120
+INTERRUPTED = 130
 
 
 def _usage(message: str) -> NoReturn:
@@ -37,9 +37,12 @@ def _read(path: str) -> list[records.Line]:
     from harness import records
 
     try:
-        return list(records.read(Path(path)))
+        lines = list(records.read(Path(path)))
     except records.RecordsError as error:
         _usage(str(error))
+    if not lines:
+        _usage(f"{path}: expected lossproof records, got none")
+    return lines
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -55,12 +58,9 @@ class _Progress:
         self.name, self.started, self.said = name, time.monotonic(), time.monotonic()
         self.terminal = sys.stderr.isatty()
 
-    def __call__(self, done: int, planned: int, trial: Trial) -> None:
+    def __call__(self, done: int, planned: int, trial: records.Trial) -> None:
         now = time.monotonic()
-        line = (
-            f"{self.name}: {done} of {planned} trials, {now - self.started:.0f} s: "
-            f"{trial.check.name} {trial.precision.name}"
-        )
+        line = f"{self.name}: {done} of {planned} trials, {now - self.started:.0f} s: {trial.check} {trial.dtype}"
         if self.terminal:
             click.echo(f"\r\x1b[2K{line[:110]}", nl=False, err=True)
         elif now - self.said > 10:
@@ -100,74 +100,54 @@ class _Progress:
 @click.option("--seed", default=0, show_default=True, help="of the random rows; equal seeds give equal records")
 @click.option("--check", multiple=True, metavar="CHECK", help="only this check, such as gradient; repeatable")
 @click.option("--fail-fast", is_flag=True, help="stop after the first trial that fails")
+@click.option(
+    "--time-limit", default=20.0, show_default=True, metavar="SECONDS", help="what one call of the loss may take"
+)
+@click.option("--memory-limit", default=8.0, show_default=True, metavar="GIB", help="what its process may allocate")
 @click.option("--html", metavar="FILE", help="write the stability report")
 @click.option("--records", "records_file", metavar="FILE", help="write the records")
 def validate(
-    loss: str,
-    options: tuple[str, ...],
-    like: str | None,
-    init: tuple[str, ...],
-    inputs: tuple[str, ...],
-    oracle: str | None,
-    laws: tuple[str, ...],
-    output: str,
-    reduction: tuple[str, ...],
-    baseline: str | None,
-    strict: bool,
-    dtype: tuple[str, ...],
-    device: tuple[str, ...],
-    effort: str,
-    seed: int,
-    check: tuple[str, ...],
-    fail_fast: bool,
-    html: str | None,
-    records_file: str | None,
+    fail_fast: bool, time_limit: float, memory_limit: float, html: str | None, records_file: str | None, **asked: Any
 ) -> None:
-    """Judge one loss: MODULE:ATTR or path/to/file.py:ATTR."""
-    from harness import api, records
-    from harness.inputs import InputsError, settings
-    from harness.locate import load
+    """Judge one loss: MODULE:ATTR or path/to/file.py:ATTR.
 
-    progress = _Progress(loss.rpartition(":")[2])
+    It runs in a process of its own: one that crashes or hangs is a finding, and the rest of the run goes on.
+    """
+    from harness import records
+    from harness.confined import RefusedError, Supervisor
+    from harness.wire import Limits, Request
+
+    for option, value in (("--time-limit", time_limit), ("--memory-limit", memory_limit)):
+        if not value > 0:
+            _usage(f"{option}: expected a positive number, got {value:g}")
+    request = Request(**asked)
+    progress = _Progress(request.name)
+    limits = Limits(seconds=time_limit, gib=memory_limit)
+    run = Supervisor(request, limits, fail_fast=fail_fast, progress=progress)
+    interrupted = False
     try:
-        found, expression, setup = load(loss)
-        held: Any = load(like)[0] if like is not None and ":" in like else like
-        other: Any = baseline if baseline in (None, "torch") else load(str(baseline))[0]
-        result = api.validate(
-            found,
-            held,
-            baseline=other,
-            strict=strict,
-            dtype=dtype or None,
-            device=device or "cpu",
-            effort=effort,
-            seed=seed,
-            check=check or None,
-            fail_fast=fail_fast,
-            progress=progress,
-            inputs=inputs or None,
-            oracle=load(oracle)[0] if oracle is not None else None,
-            laws=laws,
-            init=settings((*init, *options)),
-            output=output,
-            reductions=settings(reduction) or None,
-            expression=expression,
-            setup=setup,
-        )
-    except (api.UsageError, InputsError) as error:
-        _usage(str(error))
+        run.run()
+    except RefusedError as refusal:
+        if not refusal.ours:
+            _usage(str(refusal))
+        click.echo(str(refusal), err=True)
+        sys.exit(3)
+    except KeyboardInterrupt:
+        interrupted = True
+        if not run.trials:
+            raise
     finally:
         progress.close()
     if records_file:
-        records.write(Path(records_file), result.lines)
+        records.write(Path(records_file), run.lines)
     from reports import html as page
     from reports import terminal
 
-    terminal.result(result.lines, _console())
+    terminal.result(run.lines, _console())
     if html:
-        page.write(Path(html), result.lines)
+        page.write(Path(html), run.lines)
         click.echo(f"report: {html}")
-    sys.exit(3 if result.verdict == "error" else 0 if result.ok else 1)
+    sys.exit(INTERRUPTED if interrupted else run.status)
 
 
 @main.command("list")

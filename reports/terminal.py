@@ -225,7 +225,8 @@ def result(lines: Iterable[Line], console: Console) -> None:
 def not_run(report: Report, console: Console) -> None:
     for item in report.not_run:
         say(console, f"not run: {item.what}: {item.reason}", style="dim")
-    if report.missing:
+    given_up = any(item.what == f"{report.missing} trials" for item in report.not_run)
+    if report.missing and not given_up:
         say(console, f"not run: {text.plural(report.missing, 'planned trial')} left no record", style="bold red")
 
 

@@ -1,0 +1,194 @@
+"""The supervisor of the worker processes: a loss that ends one, or never returns, costs one trial and is a Finding."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import msgspec
+
+from harness import records
+from harness.process import Death, Process
+from harness.wire import Begun, Calling, Done, Exhausted, Finished, Limits, Planned, Refused, Request, Task
+from harness.worker import prepared
+
+Progress = Callable[[int, int, records.Trial], None]
+
+STRIKES = 12
+"""Workers that may end one after the other before the rest is given up; one that hangs counts for two."""
+KEPT = 4096
+"""Bytes of what a loss printed that are kept: the first and the last."""
+
+
+class RefusedError(Exception):
+    """Nothing can be judged: one line that says why, or the traceback of an error of ours."""
+
+    def __init__(self, message: str, *, ours: bool) -> None:
+        super().__init__(message)
+        self.ours = ours
+
+
+@dataclass(slots=True)
+class _Printed:
+    """What a worker wrote to its output: counted, and kept in part."""
+
+    size: int = 0
+    first: bytes = b""
+    last: bytes = b""
+
+    def add(self, data: bytes) -> None:
+        self.size += len(data)
+        self.first = self.first or data[:KEPT]
+        self.last = (self.last + data)[-KEPT:]
+
+    def clear(self) -> None:
+        self.size, self.first, self.last = 0, b"", b""
+
+
+@dataclass(slots=True)
+class Supervisor:
+    """One run of ``lossproof validate``; after ``run``, also after an interrupt, ``lines`` are its records."""
+
+    request: Request
+    limits: Limits
+    fail_fast: bool = False
+    progress: Progress | None = None
+    lines: list[records.Line] = field(default_factory=list)
+    trials: list[records.Trial] = field(default_factory=list)
+    finished: int = 0
+    """Trials that have a record."""
+    _printed: _Printed = field(default_factory=_Printed)
+
+    def run(self) -> None:
+        """Judge the loss. Raises RefusedError, and KeyboardInterrupt with the rest recorded as not run."""
+        try:
+            if hasattr(os, "fork"):
+                self._supervise()
+            else:
+                self._unconfined()
+        except KeyboardInterrupt:
+            self._give_up("interrupted")
+            raise
+
+    @property
+    def status(self) -> int:
+        """The exit status of the command."""
+        verdicts = {line.verdict for line in self.lines if isinstance(line, records.Trial)}
+        return 3 if "error" in verdicts else 1 if verdicts & set(records.FAILING) else 0
+
+    def _supervise(self) -> None:
+        strikes, probe = 0, True
+        while (death := self._attempt(task := Task(start=self.finished, probe=probe))) is not None:
+            if not self.trials:
+                if death.call < 0 or not probe:
+                    raise RefusedError(f"{self.request.loss}: cannot be loaded: it {death.how}", ours=False)
+                probe = False
+                continue
+            strikes = 0 if self.finished > task.start else strikes
+            strikes += 2 if death.kind == "hang" else 1
+            self._record(self._explained(death))
+            if self.fail_fast or self._stopped():
+                return self._give_up("fail_fast: an earlier trial failed")
+            if strikes >= STRIKES:
+                return self._give_up(f"the loss {death.how} in one trial after the other")
+        if self._stopped():
+            self._give_up("fail_fast: an earlier trial failed")
+        return None
+
+    def _stopped(self) -> bool:
+        """Whether --fail-fast ends the run here."""
+        last = next((line for line in reversed(self.lines) if isinstance(line, records.Trial)), None)
+        return self.fail_fast and last is not None and last.verdict in records.FAILING
+
+    def _give_up(self, reason: str) -> None:
+        if (left := len(self.trials) - self.finished) > 0:
+            self.lines.append(records.NotRun(what=f"{left} trials", reason=reason))
+
+    def _explained(self, death: Death) -> Death:
+        """The death with its input: the trial is run again by a worker that says what it is about to call."""
+        if death.call < 0 or (death.evidence is not None and death.evidence.rows == 1):
+            return death
+        for call in sorted({max(death.call, 1), 1}, reverse=True):
+            again = self._attempt(Task(start=self.finished, stop=self.finished + 1, call=call))
+            if again is None:
+                return replace(death, how=f"{death.how}, not so when it was repeated")
+            if again.evidence is not None:
+                return replace(death, evidence=again.evidence)
+        return death
+
+    def _record(self, death: Death) -> None:
+        """The record of the trial in which a worker ended."""
+        trial = self.trials[self.finished]
+        seen = death.evidence.finding if death.evidence is not None else None
+        size = f", called with {seen.message}" if seen is not None and seen.message else ""
+        finding = msgspec.structs.replace(
+            seen or records.Finding(severity="defect", kind=death.kind, output="", message=""),
+            kind=death.kind,
+            message=f"{trial.subject}: expected a result, but it {death.how}{size}",
+        )
+        self.lines.append(msgspec.structs.replace(trial, findings=[finding], cases=1))
+        self.finished += 1
+
+    def _attempt(self, task: Task) -> Death | None:
+        """Run a task in a worker; None where it comes to its end."""
+        self._printed = _Printed()
+        worker = Process(self.request, task, self.limits)
+        seen: list[Calling] = []
+        repeated = task.call is not None
+        try:
+            for message in worker.messages(self._printed.add):
+                match message:
+                    case Planned():
+                        self._printed.clear()
+                        if not self.trials:
+                            self.lines += message.lines
+                            self.trials = message.trials
+                    case Refused():
+                        raise RefusedError(message.message, ours=message.ours)
+                    case Begun() if self.progress is not None and not repeated:
+                        self.progress(message.number, len(self.trials), self.trials[message.number])
+                    case Calling():
+                        seen.append(message)
+                        if message.certain:
+                            return Death(kind="", how="", evidence=message)
+                    case Done() if not repeated:
+                        self.lines += self._with_what_it_printed(message.lines)
+                        self.finished = message.number + 1
+                        if self._stopped():
+                            return None
+                    case Exhausted():
+                        return Death(
+                            kind="memory", how=f"has kept more memory than the {self.limits.gib:g} GiB allowed"
+                        )
+                    case Finished():
+                        return None
+                    case _:
+                        pass
+        finally:
+            worker.end()
+        return worker.death(self._printed.last, seen[-1] if seen else None)
+
+    def _with_what_it_printed(self, lines: list[records.Line]) -> list[records.Line]:
+        size, first = self._printed.size, self._printed.first
+        self._printed.clear()
+        if not size:
+            return lines
+        start = first.decode(errors="backslashreplace").strip().partition("\n")[0][:80]
+
+        def noted(line: records.Line) -> records.Line:
+            if not isinstance(line, records.Trial):
+                return line
+            said = f"{line.subject}: expected nothing printed, got {size:,} bytes, first {start!r}"
+            note = records.Finding(severity="note", kind="prints", output="", message=said)
+            return msgspec.structs.replace(line, findings=[*line.findings, note])
+
+        return [noted(line) for line in lines]
+
+    def _unconfined(self) -> None:
+        """Where the system has no fork: everything in this process."""
+        plan = prepared(self.request)
+        self.lines += [*plan.first, records.NotRun(what="worker process", reason=f"{sys.platform} has no fork")]
+        for number in range(len(plan.trials)):
+            self.lines += plan.judged(number)

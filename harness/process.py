@@ -1,0 +1,165 @@
+"""A worker process as its supervisor sees it: what it says, what it prints, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import re
+import selectors
+import signal
+import sys
+import sysconfig
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from harness.wire import Calling, Clock, Limits, Message, Request, Task
+from harness.worker import ENDED, work
+
+TICK = 0.1
+"""Seconds between two looks at the clock of a worker."""
+GRACE = 1.0
+"""Seconds that a worker has to say where it is when its time is up."""
+
+_decoder: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
+_SIGNALS = {
+    signal.SIGSEGV: "a segmentation fault",
+    signal.SIGABRT: "an abort",
+    signal.SIGFPE: "an arithmetic error",
+    signal.SIGILL: "an illegal instruction",
+    signal.SIGBUS: "a bus error",
+}
+_FRAME = re.compile(r'File "(.+?)", line (\d+) in (\S+)')
+_OURS = (Path(__file__).parent, sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Death:
+    """How a worker ended."""
+
+    kind: str
+    how: str
+    call: int = 0
+    """The call under way: 0 for none, -1 while loading."""
+    evidence: Calling | None = None
+
+
+def place(text: str) -> str:
+    """Where the last traceback of a worker was in code of the user, else anywhere."""
+    frames = _FRAME.findall(text.rpartition("most recent call first")[2])
+    theirs = [f for f in frames if f[0][0] != "<" and not any(Path(f[0]).is_relative_to(ours) for ours in _OURS)]
+    file, line, function = (theirs or [("", "", "")])[0]
+    return f" in {function} ({Path(file).name}:{line})" if file else ""
+
+
+class Process:
+    """A worker, forked off a process that has loaded torch and nothing of the user: it starts in milliseconds."""
+
+    def __init__(self, request: Request, task: Task, limits: Limits) -> None:
+        self.clock, self.limits = Clock(), limits
+        self.status: int | None = None
+        self.overdue_since = 0.0
+        self.babble = False
+        self.channel, channel = os.pipe()
+        self.output, output = os.pipe()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # fork beside threads: the child uses none of them
+            self.pid = os.fork()
+        if self.pid == 0:
+            work(request, task, limits, self.clock, channel, output)
+        os.close(channel)
+        os.close(output)
+        for end in (self.channel, self.output):
+            os.set_blocking(end, False)
+
+    def messages(self, printed: Callable[[bytes], object]) -> Iterator[Message]:
+        """Everything that the worker says until it ends, or has to be ended."""
+        rest = b""
+        with selectors.DefaultSelector() as selector:
+            for end in (self.channel, self.output):
+                selector.register(end, selectors.EVENT_READ)
+            while True:
+                ended = self.ended()
+                selector.select(0 if ended else TICK)
+                told = self._read(selector, self.channel)
+                # What is printed before a record counts with it.
+                written = self._read(selector, self.output)
+                printed(written)
+                *whole, rest = (rest + told).split(b"\n")
+                for text in whole:
+                    try:
+                        yield _decoder.decode(text)
+                    except msgspec.DecodeError:
+                        self.babble = True
+                        return
+                if (ended and not told and not written) or self._hangs():
+                    return
+
+    def _hangs(self) -> bool:
+        """Whether a call takes too long, after the worker was asked to say which."""
+        now = time.monotonic()
+        if self.status is None and not self.overdue_since and self.clock.overdue():
+            self.overdue_since = now
+            os.kill(self.pid, signal.SIGUSR1)
+        return self.overdue_since > 0 and now - self.overdue_since > GRACE
+
+    def _read(self, selector: selectors.BaseSelector, end: int) -> bytes:
+        """What there is now."""
+        parts = []
+        with suppress(BlockingIOError):
+            for _ in range(64):
+                part = os.read(end, 1 << 16)
+                if not part:
+                    if end in selector.get_map():
+                        selector.unregister(end)
+                    break
+                parts.append(part)
+        return b"".join(parts)
+
+    def ended(self) -> bool:
+        if self.status is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.status = status
+                self._kill()
+        return self.status is not None
+
+    def _kill(self) -> None:
+        """End the worker and what it started."""
+        with suppress(ProcessLookupError, PermissionError):
+            if self.status is None:
+                os.kill(self.pid, signal.SIGKILL)
+            os.killpg(self.pid, signal.SIGKILL)
+
+    def end(self) -> None:
+        if self.status is None:
+            self._kill()
+            _, self.status = os.waitpid(self.pid, 0)
+        os.close(self.channel)
+        os.close(self.output)
+
+    def death(self, printed: bytes, evidence: Calling | None) -> Death:
+        """How it ended, in words that follow "it"."""
+        assert self.status is not None
+        code = os.waitstatus_to_exitcode(self.status)
+        where = place(printed.decode(errors="backslashreplace"))
+        if self.overdue_since:
+            kind, how = "hang", f"gave no answer in {self.limits.seconds:g} s{where}"
+        elif self.babble:
+            kind, how = "exit", "wrote into a pipe of lossproof"
+        elif code == -signal.SIGKILL:
+            kind, how = "memory", "was killed, as the system does where memory runs out"
+        elif code < 0:
+            number = signal.Signals(-code)
+            kind, how = "crash", f"ended the process with {_SIGNALS.get(number, 'a signal')} ({number.name}){where}"
+        elif code == ENDED:
+            kind, how = "exit", "left its process unable to go on"
+        else:
+            kind, how = "exit", f"ended the process with status {code}"
+        return Death(kind=kind, how=how, call=self.clock.call, evidence=evidence)

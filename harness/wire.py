@@ -1,0 +1,131 @@
+"""What a worker process and its supervisor say to each other: a request, a task, and messages of JSON, one a line."""
+
+from __future__ import annotations
+
+import struct
+import time
+from dataclasses import dataclass, field
+from mmap import mmap
+
+import msgspec
+
+from harness import records
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What the command was asked for."""
+
+    loss: str
+    options: tuple[str, ...] = ()
+    like: str | None = None
+    init: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+    oracle: str | None = None
+    laws: tuple[str, ...] = ()
+    output: str = ""
+    reduction: tuple[str, ...] = ()
+    baseline: str | None = None
+    strict: bool = False
+    dtype: tuple[str, ...] = ()
+    device: tuple[str, ...] = ()
+    effort: str = "quick"
+    seed: int = 0
+    check: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.loss.rpartition(":")[2]
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag=str.lower):
+    """Base of every message."""
+
+
+class Planned(Event, frozen=True, kw_only=True):
+    """The loss is loaded."""
+
+    lines: list[records.Line]
+    trials: list[records.Trial]
+    """What is known of every trial before it runs."""
+
+
+class Begun(Event, frozen=True, kw_only=True):
+    number: int
+
+
+class Calling(Event, frozen=True, kw_only=True):
+    """The call under way, or the next one."""
+
+    finding: records.Finding
+    """With the case, where that is not too large, and the lines that reproduce it."""
+    rows: int = 0
+    certain: bool = False
+    """Whether a process has ended in just this call before."""
+
+
+class Done(Event, frozen=True, kw_only=True):
+    number: int
+    lines: list[records.Line]
+
+
+class Exhausted(Event, frozen=True, kw_only=True):
+    """The memory ran out in code of ours: the loss has kept too much of it."""
+
+
+class Refused(Event, frozen=True, kw_only=True):
+    """Nothing can be judged."""
+
+    message: str
+    ours: bool = False
+    """Whether the message is the traceback of an error of ours."""
+
+
+class Finished(Event, frozen=True, kw_only=True):
+    """All is said."""
+
+
+Message = Planned | Begun | Calling | Done | Exhausted | Refused | Finished
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one call may take."""
+
+    seconds: float = 20.0
+    gib: float = 8.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """Which part of the trials a worker runs, and how."""
+
+    start: int = 0
+    stop: int | None = None
+    probe: bool = True
+    """Whether the loss may be called before there is a plan."""
+    call: int | None = None
+    """From this call of the first trial on, say what the input is before it is made: one like it ended a worker."""
+
+
+_CLOCK = struct.Struct("=ddq")
+
+
+@dataclass(slots=True)
+class Clock:
+    """Memory that a worker shares with its supervisor: since when a call is under way, and which."""
+
+    memory: mmap = field(default_factory=lambda: mmap(-1, _CLOCK.size))
+
+    def begin(self, seconds: float, number: int) -> None:
+        _CLOCK.pack_into(self.memory, 0, time.monotonic() if number else 0.0, seconds, number)
+
+    def overdue(self) -> bool:
+        since: float
+        since, seconds, _ = _CLOCK.unpack_from(self.memory)
+        return since > 0 and time.monotonic() > since + seconds
+
+    @property
+    def call(self) -> int:
+        """Number of the call under way: 0 between calls, -1 while loading."""
+        number: int = _CLOCK.unpack_from(self.memory)[2]
+        return number
