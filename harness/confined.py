@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 import msgspec
 
 from harness import records
+from harness.conduct import SuspendedError
 from harness.process import Death, Process
 from harness.wire import Begun, Calling, Done, Exhausted, Finished, Limits, Planned, Refused, Request, Task
 from harness.worker import prepared
@@ -19,7 +20,7 @@ Progress = Callable[[int, int, records.Trial], None]
 STRIKES = 12
 """Workers that may end one after the other before the rest is given up; one that hangs counts for two."""
 KEPT = 4096
-"""Bytes of what a loss printed that are kept: the first and the last."""
+"""Bytes of what a loss printed that are kept."""
 
 
 class RefusedError(Exception):
@@ -32,19 +33,17 @@ class RefusedError(Exception):
 
 @dataclass(slots=True)
 class _Printed:
-    """What a worker wrote to its output: counted, and kept in part."""
+    """What a worker wrote to its output: counted, its beginning kept."""
 
     size: int = 0
     first: bytes = b""
-    last: bytes = b""
 
     def add(self, data: bytes) -> None:
         self.size += len(data)
         self.first = self.first or data[:KEPT]
-        self.last = (self.last + data)[-KEPT:]
 
     def clear(self) -> None:
-        self.size, self.first, self.last = 0, b"", b""
+        self.size, self.first = 0, b""
 
 
 @dataclass(slots=True)
@@ -79,12 +78,13 @@ class Supervisor:
         return 3 if "error" in verdicts else 1 if verdicts & set(records.FAILING) else 0
 
     def _supervise(self) -> None:
-        strikes, probe = 0, True
-        while (death := self._attempt(task := Task(start=self.finished, probe=probe))) is not None:
+        strikes = 0
+        probed: Death | None = None
+        while (death := self._planned(task := Task(start=self.finished, probe=probed is None), probed)) is not None:
             if not self.trials:
-                if death.call < 0 or not probe:
+                if death.call < 0 or probed is not None:
                     raise RefusedError(f"{self.request.loss}: cannot be loaded: it {death.how}", ours=False)
-                probe = False
+                probed = death
                 continue
             strikes = 0 if self.finished > task.start else strikes
             strikes += 2 if death.kind == "hang" else 1
@@ -96,6 +96,16 @@ class Supervisor:
         if self._stopped():
             self._give_up("fail_fast: an earlier trial failed")
         return None
+
+    def _planned(self, task: Task, probed: Death | None) -> Death | None:
+        """``_attempt``; where there is no plan without a call, and one ended the process, that is why."""
+        try:
+            return self._attempt(task)
+        except RefusedError as refusal:
+            if probed is None or SuspendedError.__name__ not in str(refusal):
+                raise
+            said = f"{self.request.loss}: expected a result for inputs as declared, but it {probed.how}"
+            raise RefusedError(said, ours=False) from None
 
     def _stopped(self) -> bool:
         """Whether --fail-fast ends the run here."""
@@ -168,7 +178,7 @@ class Supervisor:
                         pass
         finally:
             worker.end()
-        return worker.death(self._printed.last, seen[-1] if seen else None)
+        return worker.death(seen[-1] if seen else None)
 
     def _with_what_it_printed(self, lines: list[records.Line]) -> list[records.Line]:
         size, first = self._printed.size, self._printed.first

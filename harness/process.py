@@ -64,18 +64,20 @@ class Process:
         self.status: int | None = None
         self.overdue_since = 0.0
         self.babble = False
+        self.traced = b""
         self.channel, channel = os.pipe()
         self.output, output = os.pipe()
+        self.trace, trace = os.pipe()
         sys.stdout.flush()
         sys.stderr.flush()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # fork beside threads: the child uses none of them
             self.pid = os.fork()
         if self.pid == 0:
-            work(request, task, limits, self.clock, channel, output)
-        os.close(channel)
-        os.close(output)
-        for end in (self.channel, self.output):
+            work(request, task, limits, self.clock, channel, output, trace)
+        for end in (channel, output, trace):
+            os.close(end)
+        for end in (self.channel, self.output, self.trace):
             os.set_blocking(end, False)
 
     def messages(self, printed: Callable[[bytes], object]) -> Iterator[Message]:
@@ -141,14 +143,16 @@ class Process:
         if self.status is None:
             self._kill()
             _, self.status = os.waitpid(self.pid, 0)
-        os.close(self.channel)
-        os.close(self.output)
+        with suppress(BlockingIOError):
+            self.traced = os.read(self.trace, 1 << 16)
+        for end in (self.channel, self.output, self.trace):
+            os.close(end)
 
-    def death(self, printed: bytes, evidence: Calling | None) -> Death:
+    def death(self, evidence: Calling | None) -> Death:
         """How it ended, in words that follow "it"."""
         assert self.status is not None
         code = os.waitstatus_to_exitcode(self.status)
-        where = place(printed.decode(errors="backslashreplace"))
+        where = place(self.traced.decode(errors="backslashreplace"))
         if self.overdue_since:
             kind, how = "hang", f"gave no answer in {self.limits.seconds:g} s{where}"
         elif self.babble:

@@ -76,11 +76,11 @@ ENDED = 70
 """Exit status of a worker that cannot speak any more."""
 
 
-def work(request: Request, task: Task, limits: Limits, clock: Clock, channel: int, output: int) -> None:
+def work(request: Request, task: Task, limits: Limits, clock: Clock, channel: int, output: int, trace: int) -> None:
     """Run a task; never returns, and leaves nothing of this process behind."""
     try:
-        channel = _confine(limits, channel, output, memory=all(d == "cpu" for d in request.device))
-        _Worker(request, task, limits, clock, channel).run()
+        channel, trace = _confine(limits, channel, output, trace, memory=all(d == "cpu" for d in request.device))
+        _Worker(request, task, limits, clock, channel, trace).run()
         os._exit(0)
     except BaseException:
         traceback.print_exc()
@@ -88,7 +88,7 @@ def work(request: Request, task: Task, limits: Limits, clock: Clock, channel: in
         os._exit(ENDED)
 
 
-def _confine(limits: Limits, channel: int, output: int, *, memory: bool) -> int:
+def _confine(limits: Limits, channel: int, output: int, trace: int, *, memory: bool) -> tuple[int, int]:
     """Cut this process off: no terminal, no input, output to the supervisor, a memory limit, gone with its parent."""
     import fcntl
     import resource
@@ -99,23 +99,23 @@ def _confine(limits: Limits, channel: int, output: int, *, memory: bool) -> int:
 
         ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
     # Far from the numbers that a loss may close or write to by mistake.
-    channel = fcntl.fcntl(channel, fcntl.F_DUPFD_CLOEXEC, 200)
+    channel, trace = (fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 200) for end in (channel, trace))
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    os.closerange(3, channel)
+    os.closerange(3, min(channel, trace))
     for name, number in (("stdin", 0), ("stdout", 1), ("stderr", 2)):
         mode = "r" if number == 0 else "w"
         stream = open(number, mode, buffering=1, closefd=False, errors="backslashreplace")  # noqa: SIM115
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
-    faulthandler.enable(file=fcntl.fcntl(2, fcntl.F_DUPFD_CLOEXEC, 200), all_threads=False)
+    faulthandler.enable(file=trace, all_threads=False)
     if memory:
         size = int(limits.gib * 2**30)
         resource.setrlimit(resource.RLIMIT_DATA, (size, size))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    return channel
+    return channel, trace
 
 
 def evidence(call: calling, batch: Batch | None, *, certain: bool = False) -> Calling:
@@ -131,8 +131,9 @@ def evidence(call: calling, batch: Batch | None, *, certain: bool = False) -> Ca
 
 
 class _Worker:
-    def __init__(self, request: Request, task: Task, limits: Limits, clock: Clock, channel: int) -> None:
-        self.request, self.task, self.limits, self.clock, self.channel = request, task, limits, clock, channel
+    def __init__(self, request: Request, task: Task, limits: Limits, clock: Clock, channel: int, trace: int) -> None:
+        self.request, self.task, self.limits, self.clock = request, task, limits, clock
+        self.channel, self.trace = channel, trace
         self.encoder = msgspec.json.Encoder()
 
     def send(self, event: Event) -> None:
@@ -193,6 +194,7 @@ class _Worker:
         if (pid := os.fork()) == 0:
             try:
                 watch.clock = None
+                faulthandler.disable()
                 reader, writer = os.pipe()
                 os.dup2(writer, self.channel)
                 observe(call.subject, batch, gradients=call.gradients)
@@ -217,7 +219,7 @@ class _Worker:
         if call is not None and self.task.call is None:
             self.send(evidence(call, call.batch))
         where = [f'File "{f.filename}", line {f.lineno} in {f.name}' for f in traceback.extract_stack(frame)]
-        os.write(2, "\n".join(reversed(where)).encode())
+        os.write(self.trace, "\n".join(reversed(where)).encode())
         os._exit(ENDED)
 
 

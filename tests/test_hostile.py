@@ -316,6 +316,13 @@ def test_a_module_that_cannot_be_imported_is_one_line(
     assert says in line
 
 
+def test_a_loss_that_is_its_own_reference_and_ends_its_process_is_one_line(lossproof: Command) -> None:
+    ran = lossproof("validate", f"{LOSSES}:segfault", "--input", "input: real(N)", "--input", "target: real(N)")
+    assert ran.status == 2, ran.out + ran.err
+    (line,) = ran.err.strip().splitlines()
+    assert "for inputs as declared, but it ended the process with a segmentation fault" in line
+
+
 RUN = '{"record":"run","schema":1'
 RECORDS = {
     "empty": b"",
