@@ -24,6 +24,8 @@ NUMBERS = 2**20
 
 def one_row(contract: Contract, batch: Batch, shows: Callable[[Batch], bool]) -> Batch:
     """The single row of a batch that is enough to show something, where there is one; else all of the batch."""
+    if any(np.ndim(v) == 0 and not contract.arg(k).shared for k, v in batch.args.items()):
+        return batch  # a float that stands for an argument has no rows to take
     rows = batch.rows(contract)
     if rows < 2 or batch.layout not in ("rows", "strided"):
         return batch
