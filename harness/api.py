@@ -233,11 +233,9 @@ def prepare(
             or f"none of the checks {', '.join(checks)} applies"
         )
         raise UsageError(f"{subject.name}: expected something to judge, got nothing: {why}")
-    first: tuple[records.Line, ...] = (
-        header(budget, strict=strict, devices=devices, planned=len(trials)),
-        *declarations([subject]),
-        *absent,
-    )
+    with one_thread():  # as the trials will run
+        whole = header(budget, strict=strict, devices=devices, planned=len(trials))
+    first: tuple[records.Line, ...] = (whole, *declarations([subject]), *absent)
     return Prepared(first=first, trials=tuple(trials), budget=budget, strict=strict, baseline=other)
 
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from harness import records
 from harness.api import Result, UnsoundLossError, UsageError, assert_sound, validate
 from harness.ulp import to_hex
 from tests import losses
@@ -236,3 +237,15 @@ def test_an_infinity_in_one_row_must_not_reach_the_others() -> None:
     result = validate(damages, "mse_loss", dtype="float32", check="nonfinite")
     assert not result.ok
     assert any("input is inf" in f.message for f in result.findings)
+
+
+def test_the_records_say_how_many_threads_the_trials_had() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        result = checked(losses.naive_bce, "binary_cross_entropy_with_logits", check="mistakes")
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    (run,) = (line for line in result.lines if isinstance(line, records.Run))
+    assert run.threads == 1
