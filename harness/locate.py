@@ -11,10 +11,28 @@ from typing import Any
 from harness.api import UsageError, subject_for
 from harness.binding import Subject
 from harness.conduct import own
+from harness.contract import Contract
 
 
 def load(reference: str) -> tuple[Any, str, str]:
-    """(object, expression, import lines) of a reference. Raises UsageError in one line where there is none."""
+    """(callable, expression, import lines) of a reference. Raises UsageError in one line where there is none."""
+    found, attribute, setup = _found(reference)
+    if not callable(found):
+        raise UsageError(f"{reference}: expected a callable, got {type(found).__name__}")
+    return found, attribute, setup
+
+
+def held_to(like: str | None) -> str | Contract | None:
+    """The Contract of a reference ``module:attr``; what has no colon is a name. Raises UsageError in one line."""
+    if like is None or ":" not in like:
+        return like
+    found = _found(like)[0]
+    if not isinstance(found, Contract):
+        raise UsageError(f"{like}: expected a Contract, got {type(found).__name__}")
+    return found
+
+
+def _found(reference: str) -> tuple[Any, str, str]:
     where, _, attribute = reference.rpartition(":")
     if not where or not attribute:
         raise UsageError(f"{reference!r}: expected module:attr or path/to/file.py:attr")
@@ -41,8 +59,6 @@ def load(reference: str) -> tuple[Any, str, str]:
                 f"it has {', '.join(names[:12]) or 'no callables'}"
             )
         found = getattr(found, part)
-    if not callable(found):
-        raise UsageError(f"{reference}: expected a callable, got {type(found).__name__}")
     return found, attribute, setup
 
 
@@ -69,4 +85,4 @@ def _from_file(path: Path) -> Any:
 def located(reference: str, like: str | None) -> Subject:
     """The Subject of a reference."""
     loss, expression, setup = load(reference)
-    return subject_for(loss, like, expression=expression, setup=setup)
+    return subject_for(loss, held_to(like), expression=expression, setup=setup)

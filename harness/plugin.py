@@ -27,7 +27,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--loss", action="append", default=[], metavar="NAME|module:attr", help="only this loss; repeatable"
     )
-    group.addoption("--like", default=None, metavar="NAME", help="the contract of the --loss module:attr")
+    group.addoption(
+        "--like", default=None, metavar="NAME", help="the contract of the --loss module:attr, by name or as module:attr"
+    )
     group.addoption("--dtype", action="append", default=[], help="only this dtype; repeatable")
     group.addoption("--device", action="append", default=[], help="judge on this device (default cpu); repeatable")
     group.addoption("--effort", default="ci", help="quick, ci or thorough (default ci)")

@@ -22,7 +22,7 @@ from harness.conduct import calling, watch
 from harness.evaluate import observe
 from harness.findings import call_lines
 from harness.inputs import InputsError, settings
-from harness.locate import load
+from harness.locate import held_to, load
 from harness.minimise import one_row
 from harness.wire import (
     Begun,
@@ -43,12 +43,11 @@ from harness.wire import (
 def prepared(request: Request) -> api.Prepared:
     """Load the loss and plan its trials. Raises UsageError or InputsError."""
     loss, expression, setup = load(request.loss)
-    like: Any = request.like
     baseline: Any = request.baseline
     return api.prepare(
         api.chosen_subject(
             loss,
-            load(like)[0] if like is not None and ":" in like else like,
+            held_to(request.like),
             request.inputs or None,
             declared={
                 "oracle": load(request.oracle)[0] if request.oracle is not None else None,

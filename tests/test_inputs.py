@@ -409,3 +409,38 @@ def test_the_command_refuses_in_one_line(tmp_path: Path) -> None:
         assert status == 2, said
         assert message in said
         assert len(said.strip().splitlines()) == 1
+
+
+OWN = """
+from dataclasses import replace
+
+from harness.registry import contract
+
+CONTRACT = replace(contract("mse_loss"), name="my_mse", module="")
+
+
+def my_mse(input, target):
+    return (input - target) ** 2
+
+
+def half_of_it(input, target):
+    return 0.5 * (input - target) ** 2
+"""
+
+
+def test_a_contract_of_ones_own_is_named_by_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "own.py"
+    file.write_text(OWN, encoding="utf-8")
+
+    def judge(loss: str, contract: str) -> tuple[int, str]:
+        options = ["--like", f"{file}:{contract}", "--check", "mistakes", "--dtype", "float32"]
+        ran = CliRunner().invoke(main, ["validate", f"{file}:{loss}", *options])
+        return ran.exit_code, ran.output
+
+    assert judge("my_mse", "CONTRACT")[0] == 0
+    status, said = judge("half_of_it", "CONTRACT")
+    assert status == 1
+    assert "every value is halved" in said
+    status, said = judge("my_mse", "half_of_it")
+    assert status == 2
+    assert said.strip().endswith("half_of_it: expected a Contract, got function")
