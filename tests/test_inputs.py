@@ -130,21 +130,19 @@ def test_the_examples_say_what_breaks(module: str, name: str, options: Any, want
     assert bool(defects) == (not result.ok) == bool(want)
 
 
-def powered(input: Tensor, target: Tensor) -> Tensor:
-    """nan where the base is 0: the gradient of a root."""
-    return (input - target).abs().pow(0.5)
+def normalised(x: Tensor) -> Tensor:
+    """nan where a vector is 0."""
+    return (x / x.norm(dim=1, keepdim=True)).sum(1)
 
 
-def test_the_lines_of_a_finding_reproduce_it() -> None:
-    same = {"input": real("N", low=0.0, high=1.0), "target": binary("N")}
-    result = validate(powered, inputs=same, setup="from tests.test_inputs import powered\nimport torch", **ACCURACY)
-    shown = [f for f in result.findings if f.kind in ("nan", "unstable", "overflow") and f.output == "input"]
-    scope: dict[str, Any] = {}
-    lines = shown[0].reproduction.splitlines() if shown else []
-    for line in lines:
-        if not line.startswith("print"):
-            exec(line, scope)
-    assert not shown or scope["loss"].numel() == 1
+def test_the_lines_of_a_finding_reproduce_it(capsys: pytest.CaptureFixture[str]) -> None:
+    setup = "from tests.test_inputs import normalised\nimport torch"
+    result = validate(normalised, inputs={"x": embedding("N", "D")}, setup=setup, check="edges", **F32)
+    shown = [f for f in result.findings if f.kind == "nan"]
+    assert {f.output for f in shown} == {"value", "x"}
+    for finding in shown:
+        exec(finding.reproduction, {})
+        assert "nan" in capsys.readouterr().out
 
 
 EDGES: list[tuple[str, Any, dict[str, Any], tuple[str, str, str]]] = [
