@@ -64,10 +64,10 @@ def _activations(contract: Contract, arg: Arg) -> Iterator[tuple[str, Any]]:
             yield f"{arg.name} holds probabilities, and a softmax is applied to it again", softmax
             yield f"{arg.name} holds probabilities and is taken for logits or log-probabilities", np.log
     elif classes and (isinstance(kind, Logits) or (isinstance(kind, Interval) and _free(kind))):
-        yield f"a softmax is applied to {arg.name}, and then that of the loss: applied twice", softmax
+        yield f"a softmax is applied to {arg.name} first: twice, where the loss has its own", softmax
         yield f"a sigmoid is applied to {arg.name} before the softmax of the loss", special.expit
     elif isinstance(kind, Interval) and _free(kind):
-        yield f"a sigmoid is applied to {arg.name}, and then that of the loss: applied twice", special.expit
+        yield f"a sigmoid is applied to {arg.name} first: twice, where the loss has its own", special.expit
     elif isinstance(kind, Interval) and kind.high == 0.0:
         yield f"{arg.name} holds log-probabilities and is taken for probabilities: an exp too many", np.exp
     elif isinstance(kind, Interval) and _unit(kind):

@@ -40,8 +40,8 @@ MISTAKES: list[tuple[str, str, Callable[..., Tensor]]] = [
     ("mean_for_sum", "categorical_cross_entropy", lambda p, y: NLL(p.log(), y, reduction="none") / p.shape[1]),
 ]
 SAYS = {
-    "sigmoid_twice": "a sigmoid is applied to input, and then that of the loss: applied twice",
-    "softmax_twice": "a softmax is applied to input, and then that of the loss: applied twice",
+    "sigmoid_twice": "a sigmoid is applied to input first: twice",
+    "softmax_twice": "a softmax is applied to input first: twice",
     "sigmoid_before_softmax": "a sigmoid is applied to input before the softmax of the loss",
     "order": "input and target are in each other's place",
     "probabilities": "input holds log-probabilities and is taken for probabilities",

@@ -106,7 +106,12 @@ WILD: list[tuple[Callable[..., Any], dict[str, Any], str, str]] = [
         "expected dtype float64 on cpu, got float32",
     ),
     (focal_of_clamped, {"like": "binary_focal_loss", "check": "range"}, "finite-for-inf", "a finite number where"),
-    (cross_entropy_after_softmax, {"like": "cross_entropy", "check": "mistakes"}, "mistake", "applied twice"),
+    (
+        cross_entropy_after_softmax,
+        {"like": "cross_entropy", "check": "mistakes"},
+        "mistake",
+        "applied to input first: twice",
+    ),
     (triplet_without_hinge, {"like": "triplet_margin_loss", "check": "laws"}, "law", "never below 0"),
     (root_of_mse, {"like": "rmse_loss", "check": "range"}, "nan", "gradient with respect to input: nan where"),
     (squeezed, {"like": "mse_loss", "check": "form"}, "shape", "(1,)"),
