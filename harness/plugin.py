@@ -85,19 +85,18 @@ class _Session:
         quick = trial.subject.specimen is not None and effort.name == CI.name
         return replace(QUICK, seed=effort.seed) if quick else effort
 
+    def spares(self) -> bool:
+        """Whether specimens, of which there are many, are left to a thorough run in most dtypes."""
+        return self.effort().name != "thorough" and not self.config.getoption("--dtype")
+
     def spared(self, trial: Any) -> bool:
-        """Whether a trial is left to a thorough run: specimens, of which there are many, in most dtypes."""
-        return (
-            trial.subject.specimen is not None
-            and self.effort().name != "thorough"
-            and not self.config.getoption("--dtype")
-            and trial.precision.name not in SPECIMEN_DTYPES
-        )
+        """Whether a trial is left to a thorough run."""
+        return trial.subject.specimen is not None and trial.precision.name not in SPECIMEN_DTYPES and self.spares()
 
     def left_to_thorough(self) -> list[records.NotRun]:
         """What ``spared`` leaves out, for the records."""
         many = [s for s in self.subjects if s.specimen is not None]
-        if not many or self.effort().name == "thorough" or self.config.getoption("--dtype"):
+        if not many or not self.spares():
             return []
         what = f"{len(many)} specimens in other dtypes than {' and '.join(SPECIMEN_DTYPES)}"
         return [records.NotRun(what=what, reason="left to --effort thorough")]
