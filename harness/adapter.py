@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness.inputs import Declaration, Structure
+from harness.inputs import Input, Structure
 
 VARARGS = "*"
 """Begins the name of what is passed as ``*args``."""
@@ -52,8 +52,8 @@ class Adapter:
     loss: Any
     expression: str
     structures: Mapping[str, Structure]
-    """Argument of the loss -> its Declaration, or a nest of them."""
-    flat: Mapping[str, Declaration]
+    """Argument of the loss -> its Input, or a nest of them."""
+    flat: Mapping[str, Input]
     keywords: frozenset[str]
     """What the loss takes by name; other arguments are passed by position."""
     output: str = ""
@@ -83,7 +83,7 @@ class Adapter:
 
     def _places(self, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
         def nested(name: str, structure: Structure) -> Any:
-            if isinstance(structure, (Declaration, str)):
+            if isinstance(structure, (Input, str)):
                 return tensors[name]
             if isinstance(structure, Mapping):
                 return {k: nested(f"{name}_{k}", s) for k, s in structure.items()}
@@ -133,7 +133,7 @@ class Adapter:
         named = self.keywords
 
         def nested(name: str, structure: Structure) -> str:
-            if isinstance(structure, (Declaration, str)):
+            if isinstance(structure, (Input, str)):
                 dtype = self.flat[name].dtype
                 return f"{name}.to(torch.{dtype})" if dtype else name
             if isinstance(structure, Mapping):

@@ -10,13 +10,15 @@ import torch
 
 from harness.adapter import Adapter, fixed_options, with_options
 from harness.binding import BindingError, Subject, accepted, bind
+from harness.checks.sampling import calm_batches
 from harness.contract import Arrange, Contract
 from harness.domain import Arg, Embedding
 from harness.evaluate import observe_rows, settled
-from harness.inputs import REACH, Declaration, InputsError, Structure, flattened, parsed, sizes_of
+from harness.inputs import REACH, Input, InputsError, Structure, flattened, parsed, sizes_of
 from harness.itself import GRADIENTS_SELF_REFERENCED, NO_SCALES, SELF_REFERENCED, NoReferenceError, Values, referenced
 from harness.lawbook import law, order_of_batch
 from harness.laws import Law
+from harness.ulp import FLOAT64
 from reference.reductions import mean, total
 from reference.truth import Truth
 
@@ -82,7 +84,7 @@ def custom(
     except TypeError as error:
         raise BindingError(f"{label}: cannot be constructed with {options or 'no options'}: {error}") from None
     structures = _named(inputs, ready)
-    flat: dict[str, Declaration] = {}
+    flat: dict[str, Input] = {}
     for place, structure in structures.items():
         flat |= flattened(place.lstrip("*"), structure)
     if not flat:
@@ -153,9 +155,6 @@ def _bound(adapter: Adapter, contract: Contract, label: str, setup: str) -> Subj
 
 def _probed(subject: Subject, oracle: Values | None) -> Subject:
     """The Subject with its reference. Raises NoReferenceError where loss or oracle give nothing at ordinary inputs."""
-    from harness.checks.sampling import calm_batches
-    from harness.ulp import FLOAT64
-
     batch = next(calm_batches(subject, FLOAT64, "cpu", 3, "probe"))
     seen = observe_rows(subject, batch)
     if seen.raised is not None:

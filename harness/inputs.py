@@ -14,6 +14,7 @@ from typing import Any
 from harness.domain import (
     Arg,
     Binary,
+    Box,
     ClassIndex,
     Embedding,
     Interval,
@@ -50,7 +51,7 @@ class InputsError(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Declaration:
+class Input:
     """One tensor of a loss: what it holds, its shape, and the dtype it is handed over in."""
 
     kind: Kind
@@ -86,93 +87,91 @@ def sizes_of(dims: str) -> tuple[int, ...]:
     return (int(dims),) if dims.isdigit() else SIZES.get(dims, OTHER_SIZES)
 
 
-def logits(*dims: str | int, largest: float = LARGEST_LOGIT) -> Declaration:
+def logits(*dims: str | int, largest: float = LARGEST_LOGIT) -> Input:
     """Scores, any real numbers up to ``largest`` in magnitude; classes are the last named dimension."""
     names = _dims(dims)
     kind: Kind = Logits(largest=largest) if len(names) > 1 else Interval(low=-largest, high=largest)
-    return Declaration(kind=kind, dims=names)
+    return Input(kind=kind, dims=names)
 
 
-def real(*dims: str | int, low: float = -float("inf"), high: float = float("inf")) -> Declaration:
+def real(*dims: str | int, low: float = -float("inf"), high: float = float("inf")) -> Input:
     """Real numbers, from ``low`` to ``high`` where these are given."""
     names = _dims(dims)
     bounded = low > -float("inf") or high < float("inf")
-    return Declaration(kind=Interval(low=low, high=high) if bounded else Embedding(reach=REACH), dims=names)
+    return Input(kind=Interval(low=low, high=high) if bounded else Embedding(reach=REACH), dims=names)
 
 
-def embedding(*dims: str | int, zero: bool = True) -> Declaration:
+def embedding(*dims: str | int, zero: bool = True) -> Input:
     """Vectors, zero vectors included unless ``zero`` is False; the last named dimension is that of the vector."""
-    return Declaration(kind=Embedding(zero=zero, reach=REACH), dims=_dims(dims))
+    return Input(kind=Embedding(zero=zero, reach=REACH), dims=_dims(dims))
 
 
-def probability(*dims: str | int) -> Declaration:
+def probability(*dims: str | int) -> Input:
     """Numbers in [0, 1], each of its own."""
-    return Declaration(kind=Probability(), dims=_dims(dims))
+    return Input(kind=Probability(), dims=_dims(dims))
 
 
-def simplex(*dims: str | int) -> Declaration:
+def simplex(*dims: str | int) -> Input:
     """Probabilities that sum to 1 over the last dimension."""
-    return Declaration(kind=Simplex(), dims=_dims(dims))
+    return Input(kind=Simplex(), dims=_dims(dims))
 
 
-def log_simplex(*dims: str | int) -> Declaration:
+def log_simplex(*dims: str | int) -> Input:
     """Logarithms of probabilities that sum to 1 over the last dimension."""
-    return Declaration(kind=Simplex(log=True), dims=_dims(dims))
+    return Input(kind=Simplex(log=True), dims=_dims(dims))
 
 
-def positive(*dims: str | int, low: float = 2.0**-10, high: float = 2.0**10) -> Declaration:
+def positive(*dims: str | int, low: float = 2.0**-10, high: float = 2.0**10) -> Input:
     """Numbers above 0, from ``low`` to ``high``."""
-    return Declaration(kind=replace(Positive(), low=low, high=high, open_low=False), dims=_dims(dims))
+    return Input(kind=replace(Positive(), low=low, high=high, open_low=False), dims=_dims(dims))
 
 
-def soft_label(*dims: str | int) -> Declaration:
+def soft_label(*dims: str | int) -> Input:
     """Targets in [0, 1], in which 0 and 1 are exact labels; they receive no gradient."""
-    return Declaration(kind=SoftLabel(), dims=_dims(dims), role="target", differentiable=False)
+    return Input(kind=SoftLabel(), dims=_dims(dims), role="target", differentiable=False)
 
 
-def binary(*dims: str | int, dtype: str = "") -> Declaration:
+def binary(*dims: str | int, dtype: str = "") -> Input:
     """Labels 0 and 1, as numbers of the dtype under test or cast to ``dtype``."""
-    return Declaration(kind=Binary(), dims=_dims(dims), role="target", differentiable=False, dtype=dtype)
+    return Input(kind=Binary(), dims=_dims(dims), role="target", differentiable=False, dtype=dtype)
 
 
-def event(*dims: str | int, dtype: str = "") -> Declaration:
+def event(*dims: str | int, dtype: str = "") -> Input:
     """Whether an event was seen (1) or censored (0)."""
     return binary(*dims, dtype=dtype)
 
 
-def sign(*dims: str | int) -> Declaration:
+def sign(*dims: str | int) -> Input:
     """Labels -1 and 1."""
-    return Declaration(kind=Sign(), dims=_dims(dims), role="target", differentiable=False)
+    return Input(kind=Sign(), dims=_dims(dims), role="target", differentiable=False)
 
 
-def mask(*dims: str | int, dtype: str = "bool") -> Declaration:
+def mask(*dims: str | int, dtype: str = "bool") -> Input:
     """Which elements count, as a tensor of ``dtype``."""
-    return Declaration(kind=Binary(), dims=_dims(dims), role="weight", differentiable=False, dtype=dtype)
+    return Input(kind=Binary(), dims=_dims(dims), role="weight", differentiable=False, dtype=dtype)
 
 
-def weight(*dims: str | int) -> Declaration:
+def weight(*dims: str | int) -> Input:
     """Weights: 0, or from 2**-12 to 2**10."""
-    return Declaration(kind=Weight(), dims=_dims(dims), role="weight", differentiable=False)
+    return Input(kind=Weight(), dims=_dims(dims), role="weight", differentiable=False)
 
 
-def class_index(*dims: str | int, classes: str | int = "C") -> Declaration:
+def class_index(*dims: str | int, classes: str | int = "C") -> Input:
     """Indices from 0 to the size of the dimension ``classes`` less 1, int64."""
-    return Declaration(kind=ClassIndex(classes=str(classes)), dims=_dims(dims), role="target", differentiable=False)
+    return Input(kind=ClassIndex(classes=str(classes)), dims=_dims(dims), role="target", differentiable=False)
 
 
-def lengths(*dims: str | int, of: str, least: int = 1) -> Declaration:
+def lengths(*dims: str | int, of: str, least: int = 1) -> Input:
     """Lengths from ``least`` to the size of the dimension ``of``, int64."""
-    return Declaration(kind=Length(of=of, least=least), dims=_dims(dims), role="target", differentiable=False)
+    return Input(kind=Length(of=of, least=least), dims=_dims(dims), role="target", differentiable=False)
 
 
-def boxes(*dims: str | int) -> Declaration:
+def boxes(*dims: str | int) -> Input:
     """Boxes (x1, y1, x2, y2) with x1 < x2 and y1 < y2; the coordinates are a last dimension of 4."""
-    from harness.domain.box import Box
-
-    return Declaration(kind=Box(), dims=(*_dims(dims), "4"))
+    return Input(kind=Box(), dims=(*_dims(dims), "4"))
 
 
-KINDS: Mapping[str, Callable[..., Declaration]] = {
+KINDS: Mapping[str, Callable[..., Input]] = {
     f.__name__: f
     for f in (
         logits,
@@ -195,7 +194,7 @@ KINDS: Mapping[str, Callable[..., Declaration]] = {
 }
 
 
-def parsed(text: str) -> tuple[str, Declaration]:
+def parsed(text: str) -> tuple[str, Input]:
     """(name or empty, declaration) of ``name: logits(N, C)``. Raises InputsError in one line."""
     name, colon, call = text.partition(":")
     name, call = (name.strip(), call.strip()) if colon else ("", text.strip())
@@ -234,17 +233,17 @@ def settings(texts: Sequence[str]) -> dict[str, Any]:
 
 
 Structure = Any
-"""A Declaration, or a dict, list or tuple of structures."""
+"""A Input, or a dict, list or tuple of structures."""
 
 
-def flattened(name: str, structure: Structure) -> dict[str, Declaration]:
-    """Every Declaration of a structure by a name of its own."""
-    if isinstance(structure, Declaration):
+def flattened(name: str, structure: Structure) -> dict[str, Input]:
+    """Every Input of a structure by a name of its own."""
+    if isinstance(structure, Input):
         return {name: structure}
     if isinstance(structure, str):
         return {name: parsed(structure)[1]}
     parts = structure.items() if isinstance(structure, Mapping) else enumerate(structure)
-    found: dict[str, Declaration] = {}
+    found: dict[str, Input] = {}
     for key, part in parts:
         found |= flattened(f"{name}_{key}", part)
     return found

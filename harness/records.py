@@ -198,7 +198,7 @@ class Declaration(Record, frozen=True, kw_only=True):
     subject: str
     contract: str
     origin: str
-    """``torch`` for a builtin, else ``user``."""
+    """``torch`` for a builtin, ``specimen`` for what ships with the suites, else ``user``."""
     summary: str
     formula: str
     sources: list[str]

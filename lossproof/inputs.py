@@ -1,7 +1,7 @@
 """What a loss takes, for ``validate(loss, inputs={...})``: ``logits("N", "C")``, ``class_index("N", classes="C")``."""
 
 from harness.inputs import (
-    Declaration,
+    Input,
     InputsError,
     binary,
     boxes,
@@ -22,7 +22,7 @@ from harness.inputs import (
 )
 
 __all__ = [
-    "Declaration",
+    "Input",
     "InputsError",
     "binary",
     "boxes",
