@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from reference.classification import Indices, class_coefficients, cross_entropy, sum_of_others
-from reference.numerics import product, softmax
+from reference.numerics import product, softmax, sum_over_rows
 from reference.truth import Array, Output, Truth
 
 Tail = Sequence[tuple[Array, Array]]
@@ -175,7 +175,7 @@ def _to_weight(slope: Output, x: Computed, upstream: Array) -> Output:
     # A row whose logits leave the range spoils the sum over rows.
     high = np.fmax(np.max(_reach(slope), initial=0.0), entries.T @ size)
     return Output(
-        exact=(upstream[:, None] * slope.exact).T @ x.exact,
+        exact=sum_over_rows((upstream[:, None] * slope.exact)[:, :, None] * x.exact[:, None, :]),
         reference=carried(slope.reference) + entries.T @ (size + x.rounding),
         accumulation=carried(slope.accumulation) + entries.T @ (size + x.accumulated),
         underflow=carried(slope.underflow) + 1.0,
@@ -193,7 +193,7 @@ def _to_bias(slope: Output, upstream: Array) -> Output:
 
     high = np.full(slope.exact.shape[1], np.max(_reach(slope), initial=0.0))
     return Output(
-        exact=(weighted * slope.exact).sum(axis=0),
+        exact=sum_over_rows(weighted * slope.exact),
         reference=carried(slope.reference),
         accumulation=carried(slope.accumulation) + carried(np.abs(slope.exact)),
         underflow=carried(slope.underflow) + 1.0,

@@ -175,14 +175,17 @@ def _log_of_rate(rate: Tensor, eps: float) -> Tensor:
 
 
 class _Rate(torch.autograd.Function):
-    """x - t log(x + eps) with (x + eps - t) / (x + eps); beside an infinite rate its logarithm is nothing."""
+    """x - t log(x + eps) with (x + eps - t) / (x + eps); beside an infinite rate its logarithm is nothing.
+
+    By quarters: t log(x + eps) may be twice the largest number where the difference is not.
+    """
 
     @staticmethod
     def forward(ctx: Any, input: Tensor, target: Tensor, eps: float) -> Tensor:
         log = _log_of_rate(input, eps)
         ctx.save_for_backward(input, target, log)
         ctx.eps = eps
-        return torch.where(input == torch.inf, input, input - target * log)
+        return torch.where(input == torch.inf, input, 4 * (0.25 * input - 0.25 * target * log))
 
     @staticmethod
     @once_differentiable
