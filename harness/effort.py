@@ -23,7 +23,9 @@ class Effort:
     plan_rows: int
     """Rows each of them expands into."""
     defined: int
-    """Rows of each block and output that float64 is judged at by the definition in mpmath."""
+    """Rows of each block and output of the sweep that float64 is judged at by the definition in mpmath."""
+    plan_defined: int
+    """The same of each example of the hunt, of which there are many."""
     classes: tuple[int, ...]
     """Numbers of classes, in thousands and more, over which a mean is asked for."""
     seconds: str
@@ -46,6 +48,7 @@ QUICK = Effort(
     plans=4,
     plan_rows=2048,
     defined=1,
+    plan_defined=1,
     classes=(5_000,),
     seconds="one loss in about 5 s",
 )
@@ -58,6 +61,7 @@ CI = Effort(
     plans=12,
     plan_rows=4096,
     defined=2,
+    plan_defined=2,
     classes=(5_000, 128_256),
     seconds="the catalogue in minutes",
 )
@@ -70,6 +74,7 @@ THOROUGH = Effort(
     plans=400,
     plan_rows=4096,
     defined=16,
+    plan_defined=2,
     classes=(5_000, 128_256),
     seconds="nightly, with a seed of the day",
 )

@@ -119,13 +119,14 @@ class _Survey:
         }
         limits = Limits(self.contract, batch, truth)
         judged = judge_within(limits, got, self.departures)
+        swept = batch.origin == "sweep"
         if applies(limits):
-            judged, count = adjudicated(limits, judged, self.departures, self.effort.defined)
+            most = self.effort.defined if swept else self.effort.plan_defined
+            judged, count = adjudicated(limits, judged, self.departures, most)
             self.defined += count
         if self.baseline is not None:
             judged = self._set_apart(limits, judged, observe_rows(self.baseline, batch))
         self.cases += rows
-        swept = batch.origin == "sweep"
         self.swept += rows if swept else 0
         for j in judged:
             for followed in self.followed.values():
