@@ -8,7 +8,8 @@ from typing import TypeVar
 
 import msgspec
 
-BUILD = Path(__file__).resolve().parents[2] / "build" / "trust"
+KEPT = Path(__file__).resolve().parent / "results"
+"""In the repository: what was measured on one machine is there for the next."""
 
 
 class _Line(msgspec.Struct, frozen=True, tag_field="kind"):
@@ -131,7 +132,7 @@ Line = Start | Result
 R = TypeVar("R", Certified, Flagged, Judged, Measured)
 
 
-def path(stage: str, folder: Path = BUILD) -> Path:
+def path(stage: str, folder: Path = KEPT) -> Path:
     return folder / f"{stage}.jsonl"
 
 

@@ -30,7 +30,6 @@ class Kept:
     id: str
     value: str
     gradient: str
-    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,9 +58,9 @@ def catalogue() -> Catalogue:
     from tests.controls import CONTROLS
     from tests.sound import SOUND
     from tests.sound.declare import ALL
-    from tests.test_sound import SEEDS
+    from tests.test_sound import SEEDS, identity
     from tests.trust.mutation import SPECIMENS, digest, mutants_of
-    from tests.trust.stages import OTHER_SEEDS, identity
+    from tests.trust.stages import OTHER_SEEDS
 
     kept = certificates()
     return Catalogue(
@@ -69,15 +68,7 @@ def catalogue() -> Catalogue:
         controls=[Planted(id=c.id, family=c.family, check=c.check) for c in CONTROLS],
         checks=[c.name for c in checks()],
         mutants={s: {f"{s} {digest(s)} {m.key}": m.key for m in mutants_of(s)} for s in SPECIMENS},
-        sound=[
-            Kept(
-                id=identity(s),
-                value=s.grade,
-                gradient=s.gradient or s.grade,
-                note="only under torch.compile: `pytest -m trust tests/test_sound.py`" if s.compiled else "",
-            )
-            for s in SOUND
-        ],
+        sound=[Kept(id=identity(s), value=s.grade, gradient=s.gradient or s.grade) for s in SOUND],
         dtypes=ALL,
         seeds=SEEDS,
         other_seeds=OTHER_SEEDS,
@@ -264,7 +255,7 @@ def _sound(lines: Sequence[Line], known: Catalogue) -> str:
                 ", ".join(dtypes) or NOT_RUN,
                 of(len(mine), len(known.dtypes) * len(known.seeds)),
                 "/".join(sorted({m.effort for m in mine})) or "-",
-                (alarms or "none") if mine else kept.note or NOT_RUN,
+                (alarms or "none") if mine else NOT_RUN,
             )
         )
     head = ("sound loss", "value: declared", "worst", "gradient: declared", "worst", "dtypes", "dtypes x seeds#")

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from harness import records, registry
-from harness.api import validate
+from harness import registry
 from harness.bounds import GRADES
 from harness.certify import ROWS, certify
-from harness.checks.specimen import measured
 from tests.controls import CONTROLS, named
 from tests.sound import SOUND
-from tests.sound.declare import ALL, Sound
+from tests.sound.declare import ALL
 from tests.test_controls import judged, shown
-from tests.test_sound import SEEDS
+from tests.test_sound import SEEDS, alarms, identity, reached
+from tests.test_sound import judged as judged_sound
 from tests.trust.lines import Certified, Flagged, Judged, Line, Measured, Result, only
 from tests.trust.mutation import SPECIMENS, digest, judge, mutants_of
 
@@ -111,44 +109,33 @@ def _lost(job: Job, why: str, seconds: float) -> Judged:
     )
 
 
-def identity(sound: Sound) -> str:
-    return f"{sound.like}: {sound.name}"
-
-
 BY_IDENTITY = {identity(s): s for s in SOUND}
 
 
 def _sound(_: Sequence[Line]) -> dict[str, Job]:
+    """All dtypes of a seed before the next seed."""
     return {
         f"{identity(s)} {dtype} seed {seed} at thorough": (identity(s), dtype, seed)
         for seed in SEEDS
         for dtype in ALL
         for s in SOUND
-        if not s.compiled
     }
 
 
 def _measure(name: str, dtype: str, seed: int) -> Measured:
     sound, started = BY_IDENTITY[name], time.perf_counter()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        result = validate(
-            sound.loss, sound.like, dtype=dtype, effort="thorough", seed=seed, strict=sound.keeps_digits, name="sound"
-        )
+    result = judged_sound(sound, dtype, "thorough", seed)
     worst = {"value": -1, "gradient": -1}
-    for survey in (line for line in result.lines if isinstance(line, records.Survey)):
-        for tally in survey.outputs:
-            kind = "value" if tally.output == "value" else "gradient"
-            worst[kind] = max(worst[kind], measured(tally))
-    false = [f for f in result.findings if f.severity == "defect" or (f.severity == "weakness" and sound.keeps_digits)]
-    failing = [t for t in result.trials if t.verdict in records.FAILING]
-    said = [f"{f.kind} of {f.output}" for f in false] or [f"{t.check}: {t.verdict}" for t in failing]
+    for (_, output), got in reached(result).items():
+        kind = "value" if output == "value" else "gradient"
+        worst[kind] = max(worst[kind], got)
+    said = [line.partition("\n")[0] for line in alarms(sound, result)]
     return Measured(
         sound=name,
         dtype=dtype,
         seed=seed,
         effort="thorough",
-        ok=result.ok,
+        ok=not said,
         shows="; ".join(dict.fromkeys(said))[:160],
         value=GRADES[worst["value"]] if worst["value"] >= 0 else "",
         gradient=GRADES[worst["gradient"]] if worst["gradient"] >= 0 else "",
