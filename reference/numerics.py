@@ -75,4 +75,5 @@ def sum_over_rows(x: Array) -> Array:
             error = (a - (total - part)) + (b - part)
             lost = lost + np.where(np.isfinite(error), error, 0.0).sum(axis=0)
             x = np.concatenate([total, odd])
-    return x.sum(axis=0) + lost
+    corrected: Array = x.sum(axis=0) + lost
+    return corrected
