@@ -30,7 +30,7 @@ from harness.conditioning import gradient_conditioning, value_conditioning
 from harness.contract import Contract
 from harness.deviations import Departure, Deviation, Fault, Points, admitted
 from harness.evaluate import Observation, Raised, observe
-from harness.judge import Judged, Limits, constant_of, grade_entries, judge, terms_of
+from harness.judge import Judged, Limits, constant_of, grade_entries, terms_of
 from harness.minimise import one_row
 from harness.records import Finding
 from harness.ulp import Array, Precision, distance
@@ -139,29 +139,6 @@ def covered_rows(subject: Subject, batch: Batch, truth: Truth, outputs: Iterable
     return covered
 
 
-def plain_rows(subject: Subject, batch: Batch) -> Batch:
-    """The rows that no Departure covers and whose unreduced loss the Subject gets right; all, where that leaves none.
-
-    What is wrong with single rows is found by ``value`` and ``gradient``; the other checks ask other questions.
-    """
-    contract = subject.contract
-    truth = batch.truth(contract)
-    good = ~covered_rows(subject, batch, truth, truth.outputs())
-    for name, output in truth.outputs().items():
-        if not _shared(contract, name):
-            fits = np.abs(output.exact) <= HEADROOM * batch.precision.largest
-            good &= fits.reshape(len(good), -1).all(axis=1)
-    if subject.takes_none:
-        got = {
-            n: a
-            for n, a in shaped(observe(subject, batch), truth).items()
-            if n == "value" or not contract.arg(n).shared
-        }
-        for j in judge(contract, batch, truth, got):
-            good &= ~j.bad.reshape(len(good), -1).any(axis=1)
-    return batch.take(contract, np.flatnonzero(good)) if good.any() else batch
-
-
 def reduced_truth(contract: Contract, batch: Batch, truth: Truth, coefficients: Array) -> Truth:
     """The truth of a reduced loss; gradients of shared tensors are weighed by the oracle itself."""
     shared = {n for n in truth.gradients if contract.arg(n).shared}
@@ -174,14 +151,14 @@ def reduced_truth(contract: Contract, batch: Batch, truth: Truth, coefficients: 
 
 
 def judge_reduced(
-    subject: Subject, batch: Batch, truth: Truth, coefficients: Array, got: dict[str, Array]
+    subject: Subject, batch: Batch, truth: Truth, coefficients: Array, whole: Truth, got: dict[str, Array]
 ) -> list[Judged]:
     """Outputs of a reduced loss, by the bounds of its rows added up with the coefficients, conditioning included.
 
-    Where the denominator of a mean is 0 or nan only the value is judged: no gradient of it is more right than another.
+    ``truth`` is that of the rows, ``whole`` the ``reduced_truth`` of them. Where the denominator of a mean is 0 or nan
+    only the value is judged: no gradient of it is more right than another.
     """
     contract, p = subject.contract, batch.precision
-    whole = reduced_truth(contract, batch, truth, coefficients)
     terms = max(len(coefficients), terms_of(contract, batch))
     own = oracle_ulp(contract)
     results = []

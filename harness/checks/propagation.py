@@ -16,12 +16,12 @@ from harness.checks.grading import (
     covered_rows,
     judge_reduced,
     note,
-    plain_rows,
     reduced_truth,
     refusal,
     shaped,
 )
-from harness.checks.sampling import calm_batches, counted, settings_of
+from harness.checks.plain import plain_batches
+from harness.checks.sampling import counted, settings_of
 from harness.domain import Choice
 from harness.evaluate import observe, observe_rows
 from harness.judge import judge
@@ -58,10 +58,10 @@ def nonfinite(context: Context) -> Outcome:
     contract = subject.contract
     arg = contract.arg(context.item)
     evidence = Evidence(subject=subject, precision=p)
-    for calm in calm_batches(subject, p, context.device, 8 * ROWS, "nonfinite"):
-        if arg.name not in calm.args:
+    for plain in plain_batches(subject, p, context.device, 8 * ROWS, "nonfinite"):
+        if arg.name not in plain.args:
             continue
-        sound = plain_rows(subject, calm).take(contract, slice(0, ROWS))
+        sound = plain.take(contract, slice(0, ROWS))
         counting = np.flatnonzero(counted(contract, sound))
         row = int(counting[len(counting) // 2]) if counting.size else 0
         width = sound.args[arg.name].size if arg.shared else int(np.prod(sound.args[arg.name].shape[1:]))
@@ -106,8 +106,9 @@ def _look(context: Context, batch: Batch, what: str, evidence: Evidence) -> Outc
         whole = replace(batch, reduction=reduction)
         seen = observe(subject, whole)
         coefficients = coefficients_of({**batch.args, **batch.parameters}, (batch.rows(contract),))
-        got = shaped(seen, reduced_truth(contract, whole, truth, coefficients))
-        evidence.add(whole, judge_reduced(subject, whole, truth, coefficients, got), f"{what}, reduction={reduction}")
+        expected = reduced_truth(contract, whole, truth, coefficients)
+        judged = judge_reduced(subject, whole, truth, coefficients, expected, shaped(seen, expected))
+        evidence.add(whole, judged, f"{what}, reduction={reduction}")
     return None
 
 

@@ -20,21 +20,23 @@ from harness.checks.grading import (
     judge_reduced,
     limits_of,
     note,
-    plain_rows,
     reduced_truth,
     refusal,
     shaped,
 )
+from harness.checks.plain import plain_batches, plain_rows
 from harness.checks.sampling import (
     calm,
     calm_batches,
     empty,
     first_sizes,
+    fitting,
     ignored_by,
     ignoring,
     mixed_batches,
     settings_of,
 )
+from harness.contract import Contract
 from harness.domain import Logits, ignored_index
 from harness.evaluate import Observation, _halves, observe
 from harness.generate import seeded
@@ -84,13 +86,18 @@ def _judge(
     if seen.shape != ():
         evidence.put(defect(subject, "shape", f"{what}: expected a scalar, got shape {seen.shape}", batch=whole))
         return
-    evidence.add(whole, judge_reduced(subject, whole, truth, coefficients, shaped(seen, expected)), what)
+    got = shaped(seen, expected)
+    evidence.add(whole, judge_reduced(subject, whole, truth, coefficients, expected, got), what)
+
+
+def resized(contract: Contract, batch: Batch, rows: int) -> Batch:
+    """``rows`` rows of a batch, repeated where there are not enough of them."""
+    return batch.take(contract, np.resize(np.arange(batch.rows(contract)), rows))
 
 
 def plain(subject: Subject, batch: Batch, rows: int) -> Batch:
-    """``rows`` plain rows of a batch, repeated where there are not enough of them."""
-    sound = plain_rows(subject, batch)
-    return sound.take(subject.contract, np.resize(np.arange(sound.rows(subject.contract)), rows))
+    """``rows`` plain rows of a batch."""
+    return resized(subject.contract, plain_rows(subject, batch), rows)
 
 
 def _takes(subject: Subject, laid: Batch) -> bool:
@@ -104,9 +111,10 @@ def _takes(subject: Subject, laid: Batch) -> bool:
 def _reduction(context: Context, reduction: str) -> Outcome:
     subject, contract, p = context.subject, context.subject.contract, context.precision
     evidence = Evidence(subject=subject, precision=p)
-    for calm_ in calm_batches(subject, p, context.device, max(ROWS), f"reduction {reduction}"):
+    most = fitting(contract, first_sizes(contract), max(ROWS), 16)
+    for sound in plain_batches(subject, p, context.device, max(ROWS), "reduction"):
         for rows in ROWS:
-            batch = plain(subject, calm_, min(rows, max(calm_.rows(contract), 1)))
+            batch = resized(contract, sound, min(rows, most))
             for layout in [x for x in ("rows", *SHAPED) if x in contract.layouts]:
                 laid = replace(batch, layout=layout)
                 if layout != "rows" and (rows < max(ROWS) or not _takes(subject, laid)):

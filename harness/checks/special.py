@@ -89,11 +89,12 @@ def truth_of(subject: Subject, batch: Batch) -> Truth:
 
 
 def judged(subject: Subject, batch: Batch, seen: Observation) -> list[Judged]:
-    truth = batch.truth(subject.contract)
-    got = shaped(seen, truth_of(subject, batch))
+    expected = truth_of(subject, batch)
+    got = shaped(seen, expected)
     if batch.reduction == "none":
-        return judge(subject.contract, batch, truth, got, subject.departures)
-    return judge_reduced(subject, batch, truth, coefficients_of(subject, batch), got)
+        return judge(subject.contract, batch, expected, got, subject.departures)
+    truth = batch.truth(subject.contract)
+    return judge_reduced(subject, batch, truth, coefficients_of(subject, batch), expected, got)
 
 
 def satisfies(want: str | float, value: Array, slack: Array | float = 0.0) -> Mask:
