@@ -15,7 +15,7 @@ import torch
 
 from harness import conduct, records
 from harness.binding import Subject
-from harness.checks.base import Context, Outcome
+from harness.checks.base import Context, Outcome, answered
 from harness.checks.grading import defect
 from harness.checks.ledger import witness_batch
 from harness.conduct import Change
@@ -90,7 +90,8 @@ def run(trial: Trial, effort: Effort, *, strict: bool, baseline: Subject | None 
     lines: list[records.Line] = []
     before = conduct.state()
     try:
-        outcome = _explained(trial, trial.check.run(context))
+        kept = trial.subject.specimen is not None
+        outcome = _explained(trial, answered(trial.check, context) if kept else trial.check.run(context))
         if baseline is not None and trial.check.name not in CASE_BY_CASE:
             outcome = _set_apart(trial, outcome, replace(context, subject=replace(baseline, faults=()), baseline=None))
         result = verdict(outcome, trial.subject, strict=strict)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from harness.binding import Subject
 from harness.effort import Effort
@@ -54,6 +55,12 @@ class Check:
     """Rows of its table for a Subject; one trial each. No rows: the check does not apply."""
     dtypes: Callable[[Subject, str], tuple[str, ...]] | None = None
     """Dtypes in which an item is asked; None for all four."""
+
+
+@lru_cache(maxsize=512)
+def answered(check: Check, context: Context) -> Outcome:
+    """What a check says of a specimen, asked once a process: by the run, and by what is declared of the specimen."""
+    return check.run(context)
 
 
 _checks: dict[str, Check] = {}
