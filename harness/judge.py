@@ -219,9 +219,11 @@ def _excuse(limits: Limits, j: Judged, rows: Rows, departures: tuple[Departure, 
 
     They are inside its region and show exactly what it says.
     """
-    if not departures or not rows.size:
-        return
     whole = limits.whole(j.name)
+    if not whole:
+        rows = rows[_rows_where(j.rows(rows).bad)]
+    if not departures or not rows.size or not j.bad.any():
+        return
     batch = limits.batch if whole else limits.batch.take(limits.contract, rows)
     points = batch.points(limits.contract, limits.truth if whole else limits.truth.rows(rows, limits.shared))
     part = j if whole else j.rows(rows)
