@@ -287,10 +287,20 @@ def keep_unfinished(config: pytest.Config, items: list[pytest.Item]) -> None:
     items[:] = [i for i in items if i not in set(finished_items)]
 
 
+def by_subject(items: list[pytest.Item]) -> None:
+    """Let trials of one subject follow each other: they share the measurements that a process keeps."""
+    places = [k for k, item in enumerate(items) if trial_of(item) is not None]
+    first: dict[str, int] = {}
+    ordered = sorted(places, key=lambda k: first.setdefault(trial_of(items[k]).subject.name, k))
+    moved = dict(zip(places, ordered, strict=True))
+    items[:] = [items[moved.get(k, k)] for k in range(len(items))]
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     session = config.stash[OPTIONS]
     keep_unfinished(config, items)
+    by_subject(items)
     planned = [trial.subject.name for item in items if (trial := trial_of(item)) is not None]
     if (planned or session.resumed()) and not session.worker and not config.option.collectonly:
         session.begin(planned)

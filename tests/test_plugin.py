@@ -1,5 +1,6 @@
 """The pytest plugin: a user's suite, options, records under xdist, what is recorded when something is absent."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,14 @@ def test_a_loss_of_the_user_fails_with_its_reproduction(suite: pytest.Pytester) 
     done = run(suite, "--loss", "my_losses:naive_bce", "--like", "BCEWithLogitsLoss")
     done.assert_outcomes(failed=2)
     done.stdout.fnmatch_lines(["*test_value[[]naive_bce-float32]*", "*input = torch.tensor(*"])
+
+
+def test_trials_of_a_loss_follow_each_other(suite: pytest.Pytester) -> None:
+    """Also without workers: a process keeps the measurements of few losses."""
+    done = run(suite, "--loss", "mse_loss", "--loss", "l1_loss", "--collect-only")
+    order = [re.sub(r".*\[([^-]+)-.*", r"\1", line) for line in done.outlines if "::" in line]
+    assert len(order) == 4
+    assert order == [order[0]] * 2 + [order[2]] * 2
 
 
 def test_an_absent_device_is_recorded_as_not_run(suite: pytest.Pytester) -> None:

@@ -192,7 +192,7 @@ def _of_running_sums(got: Array, truth: Output, points: Points, bound: Array) ->
 
 RUNNING_SUMS = Fault(
     name="gradient: sums over classes in 8 running lanes",
-    where="CPUs without AVX-512: more classes than a sum of that length in running lanes keeps to the bound",
+    where="CPUs without AVX-512 (seen with AVX2): more classes than a sum in running lanes keeps to the bound",
     region=_many_in_lanes,
     outputs=("logits",),
     dtypes=("float32",),
