@@ -157,6 +157,12 @@ def result_of(subject: Subject, batch: Batch, tensors: Mapping[str, Tensor]) -> 
     if watch.suspended:
         raise SuspendedError("not called")
     result = subject.call(tensors, batch.parameters, batch.reduction)
+    if isinstance(result, torch.nn.Module):
+        name = type(result).__name__
+        raise TypeError(
+            f"expected a tensor, got an instance of {name}: the class was called with the tensors; "
+            f"make an instance first and call that: {name}()(...)"
+        )
     if not isinstance(result, Tensor):
         raise TypeError(f"expected a tensor, got {type(result).__name__}")
     if result.layout != torch.strided:

@@ -16,6 +16,8 @@ from harness.ulp import Array
 
 FEWEST = 8
 """Rows that must speak for a mistake."""
+FAR = 0.01
+"""Relative difference of numbers that no rounding makes in ordinary rows."""
 FACTORS: Mapping[float, str] = {
     -1.0: "the sign is turned",
     0.5: "every value is halved",
@@ -116,6 +118,18 @@ def _of_order(contract: Contract, batch: Batch) -> Iterator[Mistake]:
                 yield Mistake(says=f"{first.name} and {second.name} are in each other's place", values=swapped)
 
 
+def _of_axis(contract: Contract, batch: Batch) -> Iterator[Mistake]:
+    """A softmax over the first axis, which holds the examples."""
+    scores = [a for a in contract.args if isinstance(a.kind, Logits) and a.name in batch.args and len(a.dims) == 1]
+    labels = [a for a in contract.args if isinstance(a.kind, ClassIndex) and a.name in batch.args]
+    if len(scores) == len(labels) == 1 and not scores[0].shared:
+        x, y = batch.args[scores[0].name], batch.args[labels[0].name][:, None]
+        yield Mistake(
+            says=f"the softmax of {scores[0].name} is taken over its first axis, the examples, not the classes",
+            values=-np.take_along_axis(special.log_softmax(x, axis=0), y, axis=1)[:, 0],
+        )
+
+
 def _of_scale(contract: Contract, batch: Batch, truth: Array, got: Array) -> Iterator[Mistake]:
     with np.errstate(all="ignore"):
         ratios = got / truth
@@ -155,7 +169,7 @@ def explanation(contract: Contract, batch: Batch, got: Array, tolerance: float) 
         wrong = ~_close(got, truth, tolerance)
         if int(wrong.sum()) < FEWEST:
             return None
-        for source in (_of_inputs, _of_targets, _of_order):
+        for source in (_of_inputs, _of_targets, _of_order, _of_axis):
             for mistake in source(contract, batch):
                 if _explains(mistake.values, got, truth, wrong, tolerance):
                     return mistake.says, int(np.argmax(wrong))
@@ -172,3 +186,35 @@ def _close(a: Array, b: Array, tolerance: float) -> Any:
 def _explains(values: Array, got: Array, truth: Array, wrong: Any, tolerance: float) -> bool:
     both = np.isfinite(values) & np.isfinite(got) & np.isfinite(truth)
     return bool((both & wrong).sum() >= FEWEST and _close(values, got, tolerance)[both].all())
+
+
+def of_gradient(name: str, got: Array, truth: Array, tolerance: float) -> str:
+    """What is wrong with a gradient whose value is right; both have the same shape."""
+    live = (truth != 0.0) & np.isfinite(truth) & np.isfinite(got)
+    if not got[live].any():
+        return f"the gradient with respect to {name} is 0 where the value changes with it: nothing is learnt from it"
+    with np.errstate(all="ignore"):
+        ratio = float(np.median(got[live] / truth[live]))
+    if not _close(ratio * truth, got, tolerance)[live].all():
+        return (
+            f"the gradient with respect to {name} is wrong though the value is right: a part of it is detached, "
+            "a backward is wrong, or the formula is right on its domain only, and not beside it"
+        )
+    if abs(ratio + 1.0) <= tolerance:
+        return f"the gradient with respect to {name} has the wrong sign: a step along it makes the loss larger"
+    return f"the gradient with respect to {name} is {ratio:.6g} times that of the value, which is right"
+
+
+def of_reduction(reduction: str, got: float, wanted: Mapping[str, float], tolerance: float) -> str:
+    """Which other reduction a reduced loss is; empty where it is its own, or none. ``wanted`` holds all of them."""
+
+    def near(name: str, within: float) -> bool:
+        return abs(got - wanted[name]) <= within * max(abs(got), abs(wanted[name]))
+
+    if near(reduction, FAR):
+        return ""
+    other = next((name for name in wanted if name != reduction and near(name, tolerance)), "")
+    if not other:
+        return ""
+    grows = ", which grows with the number of examples" if (reduction, other) == ("mean", "sum") else ""
+    return f"reduction={reduction!r} gives the {other}{grows}"

@@ -37,6 +37,7 @@ MISTAKES: list[tuple[str, str, Callable[..., Tensor]]] = [
     ("seven_times", "mse_loss", lambda input, target: 7 * (input - target).square()),
     ("constant", "mse_loss", lambda input, target: (input - target).square() + 0.25),
     ("sigmoid_of_probability", "binary_cross_entropy", lambda input, target: BCE(input, target, reduction="none")),
+    ("axis", CE.__name__, lambda input, target: NLL(input.log_softmax(0), target, reduction="none")),
     ("mean_for_sum", "categorical_cross_entropy", lambda p, y: NLL(p.log(), y, reduction="none") / p.shape[1]),
 ]
 SAYS = {
@@ -54,6 +55,7 @@ SAYS = {
     "seven_times": "every value is 7 times what it should be",
     "constant": "a constant is added to every value: 0.25",
     "sigmoid_of_probability": "input holds probabilities, and a sigmoid is applied to it again",
+    "axis": "the softmax of input is taken over its first axis",
     "mean_for_sum": "the mean over the",
 }
 
@@ -65,12 +67,90 @@ def test_a_mistake_is_told_by_name(name: str, like: str, loss: Any, dtype: str) 
     assert message.startswith(f"loss: {SAYS[name]}")
 
 
+class _Uphill(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, input: Tensor, target: Tensor) -> Tensor:
+        ctx.save_for_backward(input, target)
+        return (input - target).square()
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor]:
+        input, target = ctx.saved_tensors
+        return -2 * (input - target) * upstream, -2 * (input - target) * upstream
+
+
+def uphill(input: Tensor, target: Tensor) -> Tensor:
+    return _Uphill.apply(input, target)  # type: ignore[no-any-return]
+
+
+GRADIENTS: list[tuple[str, str, Callable[..., Tensor], str]] = [
+    (
+        "wrong_sign",
+        "mse_loss",
+        uphill,
+        "the gradient with respect to input has the wrong sign",
+    ),
+    (
+        "half",
+        "mse_loss",
+        lambda input, target: (input - target) * (input - target).detach(),
+        "the gradient with respect to input is 0.5 times that of the value",
+    ),
+    (
+        "branch",
+        BCE.__name__,
+        lambda input, target: (1 - target) * input + F.softplus(-input).detach(),
+        "the gradient with respect to input is wrong though the value is right: a part of it is detached",
+    ),
+    (
+        "dead",
+        "mse_loss",
+        lambda input, target: (input.detach() - target).square() + 0 * input,
+        "the gradient with respect to input is 0 where the value changes with it",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "like", "loss", "says"), GRADIENTS, ids=[row[0] for row in GRADIENTS])
+def test_a_mistake_of_the_gradient_is_told(name: str, like: str, loss: Any, says: str) -> None:
+    assert any(message.startswith(f"loss: {says}") for message in told(loss, like))
+
+
+class Grows(torch.nn.Module):
+    """A mean that is a sum."""
+
+    def __init__(self, reduction: str = "mean") -> None:
+        super().__init__()
+        self.reduction = reduction
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        loss = (input - target) ** 2
+        return loss if self.reduction == "none" else loss.sum()
+
+
+def test_a_mean_that_grows_with_the_batch_is_told() -> None:
+    (message,) = told(Grows, "mse_loss")
+    assert message.startswith("loss: reduction='mean' gives the sum, which grows with the number of examples")
+
+
+def test_a_class_that_is_called_with_the_tensors_is_told() -> None:
+    def made(input: Tensor, target: Tensor) -> Any:
+        return torch.nn.MSELoss(input, target)
+
+    (finding,) = validate(made, like="mse_loss", dtype="float32", check="value", name="it").findings
+    assert "the class was called with the tensors; make an instance first and call that: MSELoss()(" in finding.message
+
+
 SOUND: list[tuple[str, Any]] = [
     ("binary_cross_entropy_with_logits", lambda input, target: BCE(input, target, reduction="none")),
     ("cross_entropy", lambda input, target: NLL(input.log_softmax(1), target, reduction="none")),
     ("soft_margin_loss", lambda input, target: -F.logsigmoid(target * input)),
     ("mse_loss", lambda input, target: (input - target) ** 2),
     ("binary_cross_entropy", lambda input, target: F.binary_cross_entropy(input, target, reduction="none")),
+    ("l1_loss", F.l1_loss),
+    ("multi_margin_loss", F.multi_margin_loss),
+    ("triplet_margin_loss", F.triplet_margin_loss),
+    ("kl_div", F.kl_div),
 ]
 
 

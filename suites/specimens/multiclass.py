@@ -523,6 +523,7 @@ SPECIMENS = (
             "gradient": ("absolute-only", "unstable"),
             "range": ("finite-for-inf", "nan", "overflow", "vanished"),
             "laws": ("law",),
+            "mistakes": ("mistake",),
             "nonfinite": ("absolute-only", "nan", "unstable"),
             "reductions": ("absolute-only", "unstable"),
             "special": ("finite-for-inf", "nan", "unstable", "vanished"),
