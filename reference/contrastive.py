@@ -96,6 +96,20 @@ def _grown(share: Array, error: Array) -> Array:
     return np.asarray(np.maximum(grown, far) / REACH, np.float64)
 
 
+def _among_others(p: Array, complement: Array, error: Array) -> tuple[Array, Array]:
+    """For every logit the mean of the error of the others, and log of the mean of exp(REACH * error) over REACH."""
+    whole = np.where(complement > 0.0, complement, 1.0)
+    moved = REACH * error
+    mean = sum_of_others(weighed(p, error)) / whole
+    grown = np.log1p(sum_of_others(weighed(p, np.expm1(np.minimum(moved, 300.0)))) / whole)
+    far = np.where((moved > 300.0) & (p > 0.0), np.log(p) + moved, -np.inf)
+    if (far > -np.inf).any():
+        top = np.argmax(far, axis=-1)[..., None] == np.arange(far.shape[-1])
+        second = np.where(top, -np.inf, far).max(axis=-1, keepdims=True)
+        grown = np.fmax(grown, np.where(top, second, far.max(axis=-1, keepdims=True)) - np.log(whole))
+    return mean, np.asarray(grown / REACH, np.float64)
+
+
 def _moved(p: Array, complement: Array, rise: Array, fall: Array) -> Array:
     """How far a probability goes whose log-odds rise and fall by so much times REACH, over REACH."""
     up, down = np.expm1(np.minimum(REACH * rise, 700.0)), -np.expm1(-REACH * fall)
@@ -116,10 +130,7 @@ def contest(behind: Array, error: Array) -> Contest:
     p = e / (1.0 + tail)[..., None]
     complement = sum_of_others(e) / (1.0 + tail)[..., None]
     own = error + behind
-    share = p[..., None, :] / np.where(complement > 0.0, complement, 1.0)[..., None]
-    share = np.where(np.eye(behind.shape[-1], dtype=np.bool_), 0.0, share)
-    mean = weighed(share, own[..., None, :]).sum(axis=-1)
-    growth = _grown(share, np.broadcast_to(own[..., None, :], share.shape))
+    mean, growth = _among_others(p, complement, own)
     scale = p + _moved(p, complement, own + mean, own + growth)
     of_lost = _moved(complement[..., 0], p[..., 0], own[..., 0] + growth[..., 0], own[..., 0] + mean[..., 0])
     rivals = error[..., 1:] + error[..., :1]
