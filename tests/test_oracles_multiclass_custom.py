@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from reference import multiclass, softmax_family, sparse
+from reference import multiclass, softmax_family, sparse, top_k
 from reference.classification import cross_entropy
 from reference.truth import Array, Truth
 
@@ -38,6 +38,10 @@ FIGURES = [
     (sparse.sparsemax_loss, [0.5, 0.0], 0, {}, 0.0625),
     (sparse.entmax15_loss, [7.0] * 4, 2, {}, 2.0 / 3.0),
     (sparse.entmax15_loss, [0.0, 0.0], 0, {}, 4.0 / 3.0 * (1.0 - np.sqrt(0.5))),
+    (top_k.top_k_cross_entropy, [7.0] * 4, 2, {"k": 3}, np.log(3.0)),
+    (top_k.top_k_cross_entropy, [2.0, 2.0, 0.0, 2.0], 2, {"k": 3}, 2.0 + np.log(3.0)),
+    (top_k.top_k_cross_entropy, [40.0, 0.0, -1.0], 0, {"k": 2}, np.exp(-40.0)),
+    (top_k.top_k_cross_entropy, [0.5, 2.0, 1.0], 0, {"k": 1}, 1.5),
 ]
 
 
@@ -65,6 +69,10 @@ EXTREMES = [
     (sparse.entmax15_loss, [BIG, 0.0, -BIG], 1, {}, BIG, [1.0, -1.0, 0.0]),
     (sparse.entmax15_loss, [2.0, 0.0, -INF], 0, {}, 0.0, [0.0, 0.0, 0.0]),
     (sparse.entmax15_loss, [NAN, 0.0], 1, {}, NAN, [NAN, NAN]),
+    (top_k.top_k_cross_entropy, [BIG, 0.0, -BIG], 1, {"k": 2}, BIG, [1.0, -1.0, 0.0]),
+    (top_k.top_k_cross_entropy, [BIG, -BIG, 0.0], 1, {"k": 1}, INF, [1.0, -1.0, 0.0]),
+    (top_k.top_k_cross_entropy, [0.0, -INF, -INF], 0, {"k": 2}, 0.0, [0.0, 0.0, 0.0]),
+    (top_k.top_k_cross_entropy, [0.0, NAN, 3.0], 0, {"k": 2}, NAN, [NAN, NAN, NAN]),
 ]
 
 
@@ -105,6 +113,32 @@ def test_a_sparse_loss_vanishes_just_where_the_target_has_all_of_the_probability
     still = (truth.gradients["input"].exact == 0.0).all(axis=1)
     np.testing.assert_array_equal(truth.value.exact == 0.0, still)
     assert 0 < still.sum() < len(still)
+
+
+def test_over_as_many_logits_as_there_are_it_is_cross_entropy() -> None:
+    x, y = drawn()
+    got, want = top_k.top_k_cross_entropy(x, y, k=5), cross_entropy(x, y)
+    np.testing.assert_array_equal(got.value.exact, want.value.exact)
+    np.testing.assert_allclose(got.gradients["input"].exact, want.gradients["input"].exact, rtol=4e-16)
+
+
+def test_of_a_target_that_is_not_among_the_largest_it_is_at_least_log_k() -> None:
+    x, y = drawn()
+    behind = (x > np.take_along_axis(x, y[:, None], axis=1)).sum(axis=1) >= 3
+    value = top_k.top_k_cross_entropy(x, y, k=3).value.exact
+    assert 0 < behind.sum() < len(behind)
+    assert (value[behind] >= np.log(3.0)).all()
+    assert (value >= 0.0).all()
+
+
+def test_tied_for_the_last_of_the_largest_each_may_be_chosen() -> None:
+    """Of four equal logits three have a third each; the target, tied too, less 1."""
+    gradient = top_k.top_k_cross_entropy(np.array([[0.0, 0.0, 0.0, 0.0, -9.0]]), np.array([1]), k=3).gradients["input"]
+    assert gradient.interval is not None
+    third = 1.0 / 3.0
+    np.testing.assert_allclose(
+        gradient.interval, [[[0.0, -1.0, 0.0, 0.0, 0.0]], [[third, third - 1.0, third, third, 0.0]]], rtol=1e-15
+    )
 
 
 def test_tied_winners_may_have_any_share() -> None:
