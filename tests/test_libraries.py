@@ -5,6 +5,7 @@ What a library gets right passes; what it gets wrong is a Fault of that version,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -13,7 +14,11 @@ from typing import Any
 import entmax
 import kornia.losses
 import pytest
+import torch
 from coral_pytorch import losses as coral
+from pytorch_metric_learning import losses as metric_learning
+from pytorch_metric_learning.reducers import DoNothingReducer
+from torch import Tensor
 
 from harness.api import validate
 from harness.inputs import binary, class_index, logits, real, simplex
@@ -57,6 +62,45 @@ HALVED = Fault(
     reason="0.5 * (p + q) rounds to 0 where p + q is the smallest subnormal, and p log(p / 0) is inf for a result near "
     "0",
 )
+UNORDERED = Fault(
+    shows=frozenset({("gradient", "unstable"), ("range", "vanished")}),
+    version="0.9.0",
+    source="kornia/losses/lovasz_hinge.py, lovasz_hinge_loss",
+    reason="errors are put in order by 1 - s x, which is one number for all small logits: their slopes are those of "
+    "another order",
+)
+ACOS = Fault(
+    shows=frozenset({("gradient", "unstable"), ("range", "nan")}),
+    version="2.9.0",
+    source="pytorch_metric_learning/losses/large_margin_softmax_loss.py, get_angles",
+    reason="the slope of acos is infinite at 1 and -1, to which the cosine is clamped, and has few digits near them: "
+    "nan along the weight of the class, and at small angles a wrong slope",
+)
+
+
+def lovasz_hinge_of_images(input: Tensor, target: Tensor) -> Tensor:
+    """Rows as images of one line of pixels; their mean."""
+    return kornia.losses.lovasz_hinge_loss(input[:, None, None], target[:, None])
+
+
+PLAIN: Mapping[str, Any] = {"weight_init_func": torch.nn.init.zeros_, "reducer": DoNothingReducer()}
+"""Weights that are replaced draw nothing, and a loss for each row."""
+
+
+def arcface(
+    embeddings: Tensor,
+    weight: Tensor,
+    labels: Tensor,
+    scale: float = 64.0,
+    margin: float = 0.5,
+    reduction: str = "mean",
+) -> Tensor:
+    """With the class weights, of shape (C, D), in the place of the Module's own."""
+    classes, size = weight.shape
+    loss = metric_learning.ArcFaceLoss(classes, size, math.degrees(margin), scale, **PLAIN)
+    losses = torch.func.functional_call(loss, {"W": weight.mT}, (embeddings, labels))["loss"]["losses"]
+    return losses if reduction == "none" else getattr(torch, reduction)(losses)
+
 
 REDUCTIONS = {"none": "none", "mean": "mean", "sum": "sum"}
 ERROR = {"inputs": {"img1": real("N", "D"), "img2": real("N", "D")}, "reductions": REDUCTIONS}
@@ -88,6 +132,8 @@ CASES = (
     Case(loss=kornia.losses.welsch_loss, package="kornia", options=ERROR),
     Case(loss=kornia.losses.cauchy_loss, package="kornia", options=ERROR),
     Case(loss=kornia.losses.geman_mcclure_loss, package="kornia", options=ERROR),
+    Case(loss=lovasz_hinge_of_images, package="kornia", options={"like": "lovasz_hinge_loss"}, fault=UNORDERED),
+    Case(loss=arcface, package="pytorch-metric-learning", options={"like": "arcface_loss"}, fault=ACOS),
     Case(loss=entmax.sparsemax_loss, package="entmax", options={"like": "sparsemax_loss"}, fault=MASKED),
     Case(loss=entmax.entmax15_loss, package="entmax", options={"like": "entmax15_loss"}, fault=MASKED),
     Case(loss=entmax.SparsemaxLoss, package="entmax", options={"inputs": CLASSES, "init": {"reduction": "none"}}),
