@@ -95,15 +95,19 @@ def _of_targets(contract: Contract, batch: Batch) -> Iterator[Mistake]:
                     says=f"{name} is taken to count from 1: every class is the one before",
                     values=_values(contract, batch, **{name: (x - 1) % classes[0]}),
                 )
-        elif not arg.kind.integral:
-            if np.isin(x, (-1.0, 1.0)).all():
-                yield Mistake(
-                    says=f"{name} is -1 or 1 and is taken for 0 or 1",
-                    values=_values(contract, batch, **{name: 2.0 * x - 1.0}),
-                )
+        elif not arg.kind.integral and np.isin(x, (-1.0, 1.0)).all():
             yield Mistake(
-                says=f"{name} is cut to whole numbers, as a conversion to integers does",
-                values=_values(contract, batch, **{name: np.trunc(x)}),
+                says=f"{name} is -1 or 1 and is taken for 0 or 1",
+                values=_values(contract, batch, **{name: 2.0 * x - 1.0}),
+            )
+
+
+def _of_whole_numbers(contract: Contract, batch: Batch) -> Iterator[Mistake]:
+    for arg in contract.args:
+        if arg.name in batch.args and not arg.kind.integral and not arg.shared:
+            yield Mistake(
+                says=f"{arg.name} is cut to whole numbers, as a conversion to integers does",
+                values=_values(contract, batch, **{arg.name: np.trunc(batch.args[arg.name])}),
             )
 
 
@@ -169,7 +173,7 @@ def explanation(contract: Contract, batch: Batch, got: Array, tolerance: float) 
         wrong = ~_close(got, truth, tolerance)
         if int(wrong.sum()) < FEWEST:
             return None
-        for source in (_of_inputs, _of_targets, _of_order, _of_axis):
+        for source in (_of_inputs, _of_targets, _of_whole_numbers, _of_order, _of_axis):
             for mistake in source(contract, batch):
                 if _explains(mistake.values, got, truth, wrong, tolerance):
                     return mistake.says, int(np.argmax(wrong))
