@@ -83,7 +83,10 @@ class Result:
         return html.render(self.lines)
 
     def _repr_html_(self) -> str:
-        return self.to_html()
+        """What a notebook shows: the report with its tables and plots."""
+        from reports import html
+
+        return html.framed(self.lines)
 
 
 def _failed(lines: Sequence[records.Line]) -> bool:

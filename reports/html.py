@@ -225,6 +225,14 @@ def render(lines: Iterable[Line]) -> str:
     )
 
 
+def framed(lines: Iterable[Line]) -> str:
+    """The whole page in a frame of its own: its styles must not reach the notebook around it."""
+    return (
+        f'<iframe title="stability report" srcdoc="{escape(render(lines))}" '
+        'style="width: 100%; height: 48rem; border: 0"></iframe>'
+    )
+
+
 def write(path: Path, lines: Iterable[Line]) -> None:
     """Write the page, creating the folder."""
     path.parent.mkdir(parents=True, exist_ok=True)

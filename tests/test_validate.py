@@ -3,6 +3,7 @@
 What breaks is found with a minimal input that reproduces, what is sound passes.
 """
 
+import html
 import math
 import re
 from collections.abc import Callable
@@ -152,6 +153,17 @@ def test_a_result_is_a_view_of_its_records() -> None:
     assert "http://" not in re.sub(r'xmlns(:\w+)?="[^"]*"', "", page)
     values = [f for f in result.findings if f.kind == "overflow"]
     assert any(to_hex(float("inf")) == f.got for f in values)
+
+
+def test_a_notebook_shows_the_report_in_a_frame_of_its_own() -> None:
+    """A page in a cell of its own would restyle the notebook; the frame holds every table and plot of it."""
+    result = checked(losses.naive_bce, "binary_cross_entropy_with_logits")
+    frame = re.fullmatch(r'<iframe [^<>]*srcdoc="([^"]*)"[^<>"]*="[^<>"]*"></iframe>', result._repr_html_())
+    assert frame is not None
+    page = html.unescape(frame.group(1))
+    assert page == result.to_html()
+    assert "<table" in page
+    assert "<svg" in page
 
 
 def test_an_absent_device_is_a_not_run_record() -> None:
