@@ -143,11 +143,16 @@ class Adapter:
 
         written = [(n, nested(n.lstrip(VARARGS), s)) for n, s in self.structures.items()]
         varargs = any(n.startswith(VARARGS) for n, _ in written)
-        arguments = [
-            f"*{t}" if n.startswith(VARARGS) else f"{n}={t}" if n in named and not varargs else t for n, t in written
-        ]
-        arguments += [f"{k}={v!r}" for k, v in self._reduction(reduction).items()]
-        call = f"{self.expression}({', '.join(arguments)})"
+        positional = [f"*{t}" if n.startswith(VARARGS) else t for n, t in written if varargs or n not in named]
+        keywords = {} if varargs else {n: t for n, t in written if n in named}
+        keywords |= {k: repr(v) for k, v in self._reduction(reduction).items()}
+        if self.learned:
+            state = ", ".join(f"{own!r}: {n}" for n, own in self.learned.items())
+            before = "".join(f"{t}, " for t in positional)
+            after = ", ".join(f"{k!r}: {t}" for k, t in keywords.items())
+            call = f"torch.func.functional_call({self.expression}, {{{state}}}, ({before}), {{{after}}})"
+        else:
+            call = f"{self.expression}({', '.join([*positional, *(f'{k}={t}' for k, t in keywords.items())])})"
         if not self.output:
             return call
         return f"{call}[{self.output}]" if self.output.lstrip("-").isdigit() else f"{call}[{self.output!r}]"

@@ -20,6 +20,10 @@ Fails = Callable[[Batch], npt.NDArray[np.bool_]]
 ROUNDS = 40
 NUMBERS = 2**20
 """Numbers that are judged in all, rows of a thousand classes being dear; simpler numbers are not sought beyond."""
+CALL = 2**11
+"""What a call of its own for one row is worth in numbers of a call for many."""
+FIRST, GROWTH = 16, 4
+"""Rows that are judged at once: the simplest first, then so many times as many."""
 
 
 def one_row(contract: Contract, batch: Batch, shows: Callable[[Batch], bool]) -> Batch:
@@ -116,17 +120,24 @@ def _shrunk_dimensions(contract: Contract, batch: Batch) -> list[Batch]:
     return results
 
 
-def minimise(contract: Contract, batch: Batch, fails: Fails) -> Batch:
-    """``batch`` has one row that fails; the result has one row that fails in the same way and is no more complex."""
-    current, judged = batch, 0
+def minimise(contract: Contract, batch: Batch, fails: Fails, *, one_by_one: bool = False) -> Batch:
+    """``batch`` has one row that fails; the result has one row that fails in the same way and is no more complex.
+
+    ``one_by_one`` says that ``fails`` makes a call for every row.
+    """
+    current, left = batch, NUMBERS
     for _ in range(ROUNDS):
         smaller = next((c for c in _shrunk_dimensions(contract, current) if _holds(fails, c)), None)
         if smaller is not None:
             current = smaller
             continue
         many = _variants(contract, current)
-        judged += 0 if many is None else sum(a.size for a in many.args.values())
-        simpler = None if many is None or judged > NUMBERS else _simplest(contract, many, fails)
+        if many is None:
+            break
+        numbers = sum(a.size for n, a in current.args.items() if not contract.arg(n).shared)
+        cost = max(numbers, CALL if one_by_one else 1)
+        simpler, judged = _simplest(contract, many, fails, left // cost)
+        left -= judged * cost
         if simpler is None:
             break
         current = simpler
@@ -146,13 +157,11 @@ def _variants(contract: Contract, batch: Batch) -> Batch | None:
         if arg.shared or arg.kind.integral:
             continue
         flat = array.reshape(-1)
+        here = complexity(flat)
         for i in range(min(len(flat), 64)):
-            here = float(complexity(np.array(flat[i])))
-            variants.extend(
-                (name, i, candidate)
-                for candidate in _simpler(float(flat[i]), batch.precision)
-                if float(complexity(np.array(candidate))) < here and bool(arg.kind.legal(np.array(candidate)))
-            )
+            candidates = np.array(_simpler(float(flat[i]), batch.precision))
+            chosen = candidates[(complexity(candidates) < here[i]) & arg.kind.legal(candidates)]
+            variants.extend((name, i, float(candidate)) for candidate in chosen)
     if not variants:
         return None
     count = len(variants)
@@ -162,10 +171,14 @@ def _variants(contract: Contract, batch: Batch) -> Batch | None:
     return replace(batch, args=args)
 
 
-def _simplest(contract: Contract, many: Batch, fails: Fails) -> Batch | None:
-    """The simplest row that fails, if one does."""
-    good = np.flatnonzero(fails(many))
-    if not len(good):
-        return None
-    best = good[np.argmin(row_complexity(contract, many)[good])]
-    return many.take(contract, np.array([best]))
+def _simplest(contract: Contract, many: Batch, fails: Fails, most: int) -> tuple[Batch | None, int]:
+    """The simplest row that fails, if one of the ``most`` simplest does; and how many were judged."""
+    order = np.argsort(row_complexity(contract, many), kind="stable")[:most]
+    start, size = 0, FIRST
+    while start < len(order):
+        part = many.take(contract, order[start : start + size])
+        good = np.flatnonzero(fails(part))
+        start, size = start + size, size * GROWTH
+        if len(good):
+            return part.take(contract, good[:1]), min(start, len(order))
+    return None, len(order)

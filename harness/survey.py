@@ -270,7 +270,12 @@ class _Survey:
         assert group.batch is not None
         small = group.batch
         if not self._is_shared(small, output):
-            small = minimise(self.contract, small, lambda b: self._rows_matching(b, output, kind, group.severity))
+            small = minimise(
+                self.contract,
+                small,
+                lambda b: self._rows_matching(b, output, kind, group.severity),
+                one_by_one=self.contract.coupled or not self.subject.takes_none,
+            )
         plain = self._judged(small, output)
         j = self._judged(small, output, by_definition=True)
         if plain is None or j is None or (not j.bad.any() and plain.bad.any()):

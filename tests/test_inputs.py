@@ -145,6 +145,30 @@ def test_the_lines_of_a_finding_reproduce_it(capsys: pytest.CaptureFixture[str])
         assert "nan" in capsys.readouterr().out
 
 
+class Angular(nn.Module):
+    """A learnable weight for every class: nan at the gradient of an embedding along it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(3, 2))
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        theta = torch.acos(F.normalize(x) @ F.normalize(self.weight).T)
+        return F.cross_entropy(-theta, y)
+
+
+def test_the_lines_of_a_finding_hold_the_parameters_of_a_module(capsys: pytest.CaptureFixture[str]) -> None:
+    setup = "from tests.test_inputs import Angular\nimport torch"
+    inputs = {"x": embedding("N", 2), "y": class_index("N", classes=3)}
+    result = validate(Angular, inputs=inputs, setup=setup, check=["gradient", "range"], **F32)
+    shown = [f for f in result.findings if f.got == "nan"]
+    assert {f.output for f in shown} >= {"x", "parameter_weight"}
+    for finding in shown:
+        assert "functional_call(Angular(), {'weight': parameter_weight}, (), {'x': x, 'y': y})" in finding.reproduction
+        exec(finding.reproduction, {})
+        assert "nan" in capsys.readouterr().out
+
+
 EDGES: list[tuple[str, Any, dict[str, Any], tuple[str, str, str]]] = [
     (
         "root at a perfect prediction",
