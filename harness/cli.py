@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
+
+from harness.declaring import OPTIONS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -72,24 +75,25 @@ class _Progress:
             click.echo("\r\x1b[2K", nl=False, err=True)
 
 
+def _declaring(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with the options that say what a loss is."""
+    for option in reversed(OPTIONS):
+        default = () if option.repeatable else option.default
+        command = click.option(
+            option.flag,
+            option.field,
+            multiple=option.repeatable,
+            default=default,
+            metavar=option.metavar,
+            help=option.help,
+        )(command)
+    return command
+
+
 @main.command()
 @click.argument("loss", metavar="MODULE:ATTR")
 @click.argument("options", metavar="[OPTION=VALUE]...", nargs=-1)
-@click.option(
-    "--like", metavar="NAME|MODULE:ATTR", help="the contract to hold it to; default: the one of the same name"
-)
-@click.option("--init", multiple=True, metavar="OPTION=VALUE", help="an option of the loss that holds throughout")
-@click.option(
-    "--input",
-    "inputs",
-    multiple=True,
-    metavar="[NAME:]KIND(DIMS)",
-    help="what a loss without a contract takes, such as 'logits(N, C)' or 'target: class_index(N)'; repeatable",
-)
-@click.option("--oracle", metavar="MODULE:ATTR", help="its values in float64, with --input")
-@click.option("--law", "laws", multiple=True, metavar="LAW", help="what holds of it, such as non_negative; repeatable")
-@click.option("--output", default="", metavar="NAME", help="the part of its result that is the loss")
-@click.option("--reduction", multiple=True, metavar="OURS=ITS", help="its name of none, mean or sum; repeatable")
+@_declaring
 @click.option(
     "--baseline", metavar="torch|MODULE:ATTR", help="judge this too on the same cases; only what is worse fails"
 )

@@ -8,10 +8,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from harness.api import UsageError, subject_for
+from harness.api import UsageError, chosen_subject
 from harness.binding import Subject
 from harness.conduct import own
 from harness.contract import Contract
+from harness.inputs import InputsError, settings
+from harness.wire import Request
 
 
 def load(reference: str) -> tuple[Any, str, str]:
@@ -82,7 +84,22 @@ def _from_file(path: Path) -> Any:
     return module
 
 
-def located(reference: str, like: str | None) -> Subject:
-    """The Subject of a reference."""
-    loss, expression, setup = load(reference)
-    return subject_for(loss, held_to(like), expression=expression, setup=setup)
+def located(asked: Request) -> Subject:
+    """The Subject that is asked for, by its Contract or by its inputs. Raises UsageError in one line."""
+    loss, expression, setup = load(asked.loss)
+    try:
+        options, reductions = settings((*asked.init, *asked.options)), settings(asked.reduction)
+    except InputsError as error:
+        raise UsageError(str(error)) from None
+    return chosen_subject(
+        loss,
+        held_to(asked.like),
+        asked.inputs or None,
+        declared={
+            "oracle": load(asked.oracle)[0] if asked.oracle is not None else None,
+            "laws": asked.laws,
+            "output": asked.output,
+            "reductions": reductions or None,
+        },
+        said={"init": options, "expression": expression, "setup": setup},
+    )

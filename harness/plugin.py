@@ -13,23 +13,36 @@ from typing import Any
 import pytest
 
 from harness import records
+from harness.declaring import OPTIONS as DECLARING
+from harness.declaring import Option
 from harness.resume import Finished, ResumeError, finished, mend, require_same
 
 OPTIONS = pytest.StashKey["_Session"]()
 PROPERTY = "lossproof"
 SPECIMEN_DTYPES = ("float32", "bfloat16")
 """In which specimens are judged unless a run is thorough or names its dtypes."""
+SUITE = Path(__file__).with_name("suite.py")
 DEFAULT_RECORDS = Path("build/lossproof/run.jsonl")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("lossproof", "correctness and stability of losses")
     group.addoption(
-        "--loss", action="append", default=[], metavar="NAME|module:attr", help="only this loss; repeatable"
+        "--loss",
+        action="append",
+        default=[],
+        metavar="NAME|module:attr",
+        help="only this loss; repeatable; of module:attr without a path, all checks",
     )
-    group.addoption(
-        "--like", default=None, metavar="NAME", help="the contract of the --loss module:attr, by name or as module:attr"
-    )
+    for option in DECLARING:
+        group.addoption(
+            option.flag,
+            dest=_destination(option),
+            action="append" if option.repeatable else "store",
+            default=[] if option.repeatable else option.default,
+            metavar=option.metavar,
+            help=f"of the --loss module:attr: {option.help}",
+        )
     group.addoption("--dtype", action="append", default=[], help="only this dtype; repeatable")
     group.addoption("--device", action="append", default=[], help="judge on this device (default cpu); repeatable")
     group.addoption("--effort", default="ci", help="quick, ci or thorough (default ci)")
@@ -40,9 +53,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--stability-html", default=None, metavar="FILE", help="write the HTML stability report")
 
 
+def _destination(option: Option) -> str:
+    return f"lossproof_{option.field}"
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "check(name): a test over every planned trial of this check; takes `trial`")
+    if config.args_source is not config.ArgsSource.ARGS and any(":" in name for name in config.getoption("--loss")):
+        config.args[:] = [str(SUITE)]
     config.stash[OPTIONS] = _Session(config)
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(_Recorder(config), "lossproof-recorder")
@@ -151,11 +170,31 @@ class _Session:
         self.trials("")
         return [t for trials in (self.by_check or {}).values() for t in trials]
 
+    def declared(self) -> dict[str, Any]:
+        """What the options say of the losses that are named by module:attr."""
+        given = {o.field: self.config.getoption(_destination(o)) for o in DECLARING}
+        return {field: tuple(value) if isinstance(value, list) else value for field, value in given.items()}
+
+    def asked(self, reference: str) -> Any:
+        """The Request for a loss, as the command makes it."""
+        from harness.wire import Request
+
+        return Request(loss=reference, **self.declared())
+
+    def require_reference(self, wanted: list[str]) -> None:
+        """Raises UsageError where something is declared and no loss of the user is named."""
+        said = self.declared()
+        alone = [o.flag for o in DECLARING if said[o.field]]
+        if alone and not any(":" in name for name in wanted):
+            named = ", ".join(wanted) or "none"
+            raise pytest.UsageError(f"{', '.join(alone)}: expected --loss module:attr beside it, got {named}")
+
     def _subjects(self) -> tuple[Any, ...]:
         from harness import registry
         from harness.locate import located
 
         wanted = self.config.getoption("--loss")
+        self.require_reference(wanted)
         everything = (*registry.subjects(), *registry.specimens())
         if not wanted:
             self.left_out = tuple(s for s in everything if s.unsettled)
@@ -163,7 +202,7 @@ class _Session:
         chosen: list[Any] = []
         for name in wanted:
             if ":" in name:
-                chosen.append(located(name, self.config.getoption("--like")))
+                chosen.append(located(self.asked(name)))
                 continue
             found = [
                 s
@@ -218,9 +257,9 @@ def _unknown(name: str) -> str:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection(session: pytest.Session) -> None:
     """Say what is wrong with an option before anything is collected."""
-    options = session.config.option
-    if options.loss or options.dtype or options.effort != "ci":
-        session.config.stash[OPTIONS].trials("")
+    options, state = session.config.option, session.config.stash[OPTIONS]
+    if options.loss or options.dtype or options.effort != "ci" or any(state.declared().values()):
+        state.trials("")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

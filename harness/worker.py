@@ -21,8 +21,7 @@ from harness.checks.grading import LARGE, numbers_in
 from harness.conduct import calling, watch
 from harness.evaluate import observe
 from harness.findings import call_lines
-from harness.inputs import InputsError, settings
-from harness.locate import held_to, load
+from harness.locate import load, located
 from harness.minimise import one_row
 from harness.wire import (
     Begun,
@@ -41,22 +40,10 @@ from harness.wire import (
 
 
 def prepared(request: Request) -> api.Prepared:
-    """Load the loss and plan its trials. Raises UsageError or InputsError."""
-    loss, expression, setup = load(request.loss)
+    """Load the loss and plan its trials. Raises UsageError."""
     baseline: Any = request.baseline
     return api.prepare(
-        api.chosen_subject(
-            loss,
-            held_to(request.like),
-            request.inputs or None,
-            declared={
-                "oracle": load(request.oracle)[0] if request.oracle is not None else None,
-                "laws": request.laws,
-                "output": request.output,
-                "reductions": settings(request.reduction) or None,
-            },
-            said={"init": settings((*request.init, *request.options)), "expression": expression, "setup": setup},
-        ),
+        located(request),
         baseline=baseline if baseline in (None, "torch") else load(baseline)[0],
         strict=request.strict,
         dtype=request.dtype or None,
@@ -150,7 +137,7 @@ class _Worker:
         begin(LOADING * seconds, -1)
         try:
             plan = prepared(self.request)
-        except (api.UsageError, InputsError) as error:
+        except api.UsageError as error:
             return self.send(Refused(message=str(error)))
         except BaseException:
             return self.send(Refused(message=traceback.format_exc(), ours=True))

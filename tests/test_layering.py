@@ -56,6 +56,7 @@ LEVELS = {
     "harness.replay": 6,
     "harness.resume": 1,
     "harness.wire": 2,
+    "harness.declaring": 0,
     "harness.specimen": 1,
     "harness.edges": 4,
     "harness.mistakes": 4,
@@ -74,6 +75,7 @@ LEVELS = {
     "harness.process": 8,
     "harness.confined": 8,
     "harness.plugin": 8,
+    "harness.suite": 8,
     "lossproof": 9,
     "suites": 10,
     "tests": 11,
@@ -99,7 +101,7 @@ LIBRARIES = {
     "lossproof": ("pytest",),
 }
 
-KNOW_PYTEST = ("harness.plugin", "lossproof.plugin", "suites")
+KNOW_PYTEST = ("harness.plugin", "harness.suite", "lossproof.plugin", "suites")
 KNOW_NO_TORCH = ("reports",)
 
 

@@ -1,6 +1,7 @@
 """The pytest plugin: a user's suite, options, records under xdist, what is recorded when something is absent."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,7 +69,7 @@ def test_two_workers_write_the_same_records_as_one(suite: pytest.Pytester) -> No
 
 
 def test_a_loss_of_the_user_fails_with_its_reproduction(suite: pytest.Pytester) -> None:
-    done = run(suite, "--loss", "my_losses:naive_bce", "--like", "BCEWithLogitsLoss")
+    done = run(suite, "test_suite.py", "--loss", "my_losses:naive_bce", "--like", "BCEWithLogitsLoss")
     done.assert_outcomes(failed=2)
     done.stdout.fnmatch_lines(["*test_value[[]naive_bce-float32]*", "*input = torch.tensor(*"])
 
@@ -93,17 +94,116 @@ def test_the_fixture_for_a_user_s_own_suite(suite: pytest.Pytester) -> None:
     suite.makepyfile(
         test_mine="""
         import my_losses
+        import pytest
+        from lossproof.inputs import real
 
         def test_sound(assert_sound):
             assert_sound(my_losses.sound_bce, like="BCEWithLogitsLoss", dtype="float32")
 
         def test_naive(assert_sound):
             assert_sound(my_losses.naive_bce, like="BCEWithLogitsLoss", dtype="float32")
+
+        PAIR = {name: real("N", low=-8.0, high=8.0) for name in ("input", "target")}
+
+        @pytest.mark.parametrize("factor", [1, 2])
+        def test_declared(assert_sound, factor):
+            oracle = lambda input, target: factor * (input - target) ** 2
+            assert_sound(lambda input, target: (input - target) ** 2, inputs=PAIR, oracle=oracle, dtype="float32")
         """
     )
     done = suite.runpytest_subprocess("-q", "test_mine.py")
-    done.assert_outcomes(passed=1, failed=1)
+    done.assert_outcomes(passed=2, failed=2)
     done.stdout.fnmatch_lines(["*UnsoundLossError*"])
+
+
+OWN = """
+from dataclasses import replace
+
+from torch import nn
+
+from harness.registry import contract
+
+CONTRACT = replace(contract("mse_loss"), name="my_mse", module="")
+
+
+class Power(nn.Module):
+    def __init__(self, power=1):
+        super().__init__()
+        self.power = power
+
+    def forward(self, input, target, size="mean"):
+        value = (input - target).square() ** self.power
+        return {"loss": value.mean() if size == "mean" else value}
+
+
+def fourth(input, target):
+    return (input - target) ** 4
+
+
+def my_mse(input, target):
+    return (input - target) ** 2
+"""
+PAIR = ("--input", "real(N, low=-8.0, high=8.0)", "--input", "target: real(N, low=-8.0, high=8.0)")
+DECLARED = (
+    *PAIR, "--init", "power=2", "--output", "loss", "--oracle", "own.py:fourth", "--law", "non_negative",
+    "--reduction", "none={'size': 'none'}", "--reduction", "mean={'size': 'mean'}",
+)  # fmt: skip
+
+
+def trials_of(suite: pytest.Pytester, *words: str) -> tuple[pytest.RunResult, list[records.Trial]]:
+    """A run without a path, in a directory whose own tests fail, and its trials."""
+    suite.makepyfile(own=OWN)
+    suite.makepyfile(test_own="def test_own():\n    raise AssertionError")
+    done = run(suite, *words, "--records", "run.jsonl")
+    return done, [line for line in records.read(suite.path / "run.jsonl") if isinstance(line, records.Trial)]
+
+
+def test_a_declared_loss_needs_no_test_file(suite: pytest.Pytester) -> None:
+    done, trials = trials_of(suite, "--loss", "own.py:my_mse", *PAIR, "--law", "symmetric(input, target)")
+    assert done.ret == pytest.ExitCode.OK, done.stdout.str()
+    assert {"value", "gradient", "range", "edges", "form", "laws", "reductions"} <= {t.check for t in trials}
+    assert "symmetric in input and target" in {t.item for t in trials}
+    assert {t.verdict for t in trials} == {"pass"}
+
+
+def test_what_is_declared_reaches_the_loss_as_it_does_from_the_command(suite: pytest.Pytester) -> None:
+    done, trials = trials_of(suite, "--loss", "own.py:Power", *DECLARED, "-n", "2")
+    assert done.ret == pytest.ExitCode.OK, done.stdout.str()
+    words = ("validate", "own.py:Power", *DECLARED, "--dtype", "float32", "--records", "command.jsonl")
+    assert suite.run(sys.executable, "-m", "lossproof", *words).ret == 0
+    command = [line for line in records.read(suite.path / "command.jsonl") if isinstance(line, records.Trial)]
+    assert {(t.check, t.id, t.verdict) for t in trials} == {(t.check, t.id, t.verdict) for t in command}
+
+
+def test_a_wrong_formula_and_a_contract_of_ones_own(suite: pytest.Pytester) -> None:
+    done, trials = trials_of(suite, "--loss", "own.py:my_mse", *PAIR, "--oracle", "own.py:fourth")
+    assert done.ret == pytest.ExitCode.TESTS_FAILED
+    assert "value" in {t.check for t in trials if t.verdict == "fail"}
+    done, trials = trials_of(suite, "--loss", "own.py:my_mse", "--like", "own.py:CONTRACT")
+    assert done.ret == pytest.ExitCode.OK, done.stdout.str()
+    assert {t.contract for t in trials} == {"my_mse"}
+
+
+def test_a_path_is_respected_beside_a_loss_of_the_user(suite: pytest.Pytester) -> None:
+    suite.makepyfile(own=OWN)
+    run(suite, "test_suite.py", "--loss", "own.py:my_mse", *PAIR).assert_outcomes(passed=2)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--input", "logits(N)"], "*--input: expected --loss module:attr beside it, got mse_loss*"),
+        (["--loss", "own.py:my_mse", "--input", "logit(N)"], "*input 'logit(N)': expected one of logits, real*"),
+        (["--loss", "own.py:my_mse", "--init", "power"], "*option 'power': expected NAME=VALUE*"),
+        (["--loss", "own.py:my_mse", *PAIR, "--like", "mse_loss"], "*expected either them or like=NAME, got both*"),
+    ],
+    ids=lambda v: " ".join(v) if isinstance(v, list) else "",
+)
+def test_a_declaration_that_cannot_be_is_refused(suite: pytest.Pytester, words: list[str], says: str) -> None:
+    suite.makepyfile(own=OWN)
+    done = run(suite, *words) if "--loss" in words else run(suite, "--loss", "mse_loss", *words)
+    assert done.ret == pytest.ExitCode.USAGE_ERROR
+    done.stderr.fnmatch_lines([says])
 
 
 @pytest.mark.parametrize(

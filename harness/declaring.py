@@ -1,0 +1,58 @@
+"""What a user says of a loss, by options: the same ones for the command and for pytest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """One option and the field of a ``Request`` that it fills."""
+
+    flag: str
+    field: str
+    metavar: str
+    help: str
+    repeatable: bool = False
+    default: str | None = None
+    """Of an option that is not repeatable; the others are empty."""
+
+
+OPTIONS = (
+    Option(
+        flag="--like",
+        field="like",
+        metavar="NAME|MODULE:ATTR",
+        help="the contract to hold it to; default: the one of the same name",
+    ),
+    Option(
+        flag="--init",
+        field="init",
+        metavar="OPTION=VALUE",
+        help="an option of the loss that holds throughout; repeatable",
+        repeatable=True,
+    ),
+    Option(
+        flag="--input",
+        field="inputs",
+        metavar="[NAME:]KIND(DIMS)",
+        help="what a loss without a contract takes, such as 'logits(N, C)' or 'target: class_index(N)'; repeatable",
+        repeatable=True,
+    ),
+    Option(flag="--oracle", field="oracle", metavar="MODULE:ATTR", help="its values in float64, with --input"),
+    Option(
+        flag="--law",
+        field="laws",
+        metavar="LAW",
+        help="what holds of it, such as non_negative; repeatable",
+        repeatable=True,
+    ),
+    Option(flag="--output", field="output", metavar="NAME", help="the part of its result that is the loss", default=""),
+    Option(
+        flag="--reduction",
+        field="reduction",
+        metavar="OURS=ITS",
+        help="its name of none, mean or sum; repeatable",
+        repeatable=True,
+    ),
+)
