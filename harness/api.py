@@ -12,6 +12,7 @@ import torch
 
 from harness import records, registry
 from harness.adapter import fixed_options, with_options
+from harness.annotations import annotated
 from harness.binding import BindingError, Subject, bind
 from harness.conduct import undisturbed
 from harness.contract import Arrange, Contract
@@ -108,6 +109,10 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def _label(loss: Any, name: str) -> str:
+    return name or getattr(loss, "__name__", None) or type(loss).__name__
+
+
 @undisturbed()
 def subject_for(
     loss: Any,
@@ -120,14 +125,14 @@ def subject_for(
 ) -> Subject:
     """The Subject that ``loss`` is or becomes. Raises UsageError where no Contract fits."""
     known = registry.subject_of(loss) if not isinstance(like, Contract) else None
-    label = name or getattr(loss, "__name__", None) or type(loss).__name__
+    label = _label(loss, name)
     try:
         if like is None:
             contract = known.contract if known is not None else registry.contract(label)
         else:
             contract = like if isinstance(like, Contract) else registry.contract(like)
     except registry.UnknownNameError as error:
-        hint = f"; write validate({label}, like=NAME) or --like NAME" if like is None else ""
+        hint = f"; write validate({label}, like=NAME) or --like NAME, or declare its inputs" if like is None else ""
         raise UsageError(f"{error}{hint}") from None
     if known is not None and known.contract is contract:
         return known if known.twin is None else replace(known, twin=None)
@@ -199,10 +204,17 @@ def chosen_subject(
     declared: Mapping[str, Any],
     said: Mapping[str, Any],
 ) -> Subject:
-    """The Subject of a loss, by its Contract or by its inputs.
+    """The Subject of a loss, by its Contract or by its inputs; annotations are inputs where nothing else is known.
 
     ``declared`` are the options of ``validate`` that need inputs, ``said`` those of every loss. Raises UsageError.
     """
+    if (
+        inputs is None
+        and like is None
+        and registry.named(_label(loss, said.get("name", ""))) is None
+        and annotated(loss)
+    ):
+        inputs = {}
     if inputs is not None:
         return declared_subject(loss, like, inputs, **declared, **said)
     if alone := [n for n, v in declared.items() if v]:
@@ -276,11 +288,13 @@ def validate(
     throughout, of a class or a function; the Contract is held to what it has of them.
 
     A loss without a Contract is declared by ``inputs``, argument -> declaration such as ``logits("N", "C")`` of
-    ``lossproof.inputs``, or a dict, list or tuple of them. ``oracle`` takes these as float64 arrays, rows first, and
-    returns values of shape (R,); without it the loss in float64 stands in, which finds instability, not a wrong
-    formula. ``laws`` names relations that hold of it (``non_negative``, ``shift_invariant(logits)``, ...), ``output``
-    the part of the result that is the loss, ``reductions`` what the loss calls ``none``, ``mean`` and ``sum``;
-    ``arrange(args, parameters)`` mends drawn arguments that are only legal together.
+    ``lossproof.inputs``, or a dict, list or tuple of them. Arguments that these lack are read from annotations such as
+    jaxtyping's ``Float[Tensor, "n c"]``, by the rule of ``harness.annotations``, and named beside every table.
+    ``oracle`` takes the inputs as float64 arrays, rows first, and returns values of shape (R,); without it the loss in
+    float64 stands in, which finds instability, not a wrong formula. ``laws`` names relations that hold of it
+    (``non_negative``, ``shift_invariant(logits)``, ...), ``output`` the part of the result that is the loss,
+    ``reductions`` what the loss calls ``none``, ``mean`` and ``sum``; ``arrange(args, parameters)`` mends drawn
+    arguments that are only legal together.
     Raises UsageError where the loss cannot be bound or a name is unknown.
     """
     subject = chosen_subject(

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from harness.adapter import Adapter, fixed_options, with_options
+from harness.annotations import read
 from harness.binding import BindingError, Subject, accepted, bind
 from harness.checks.sampling import calm_batches
 from harness.contract import Arrange, Contract
@@ -71,10 +72,11 @@ def custom(
     """The Subject of a loss that is declared by its inputs.
 
     ``inputs`` maps argument names to declarations, or nests of them; as a sequence they take the names of the signature
-    in order. ``oracle`` takes float64 arrays by these names, rows first, and returns values of shape (R,); without it
-    the loss in float64 refers to itself. ``init`` are options of a class, ``output`` the part of the result that is the
-    loss, ``reductions`` what the loss calls ``none``, ``mean`` and ``sum``. Raises BindingError, InputsError,
-    UnknownLawError or NoReferenceError, in one line each.
+    in order. What ``inputs`` lacks is read from annotations, see ``harness.annotations``. ``oracle`` takes float64
+    arrays by these names, rows first, and returns values of shape (R,); without it the loss in float64 refers to
+    itself. ``init`` are options of a class, ``output`` the part of the result that is the loss, ``reductions`` what the
+    loss calls ``none``, ``mean`` and ``sum``. Raises BindingError, InputsError, UnknownLawError or NoReferenceError, in
+    one line each.
     """
     label = name or getattr(loss, "__name__", None) or type(loss).__name__
     options = dict(init or {})
@@ -84,6 +86,11 @@ def custom(
     except TypeError as error:
         raise BindingError(f"{label}: cannot be constructed with {options or 'no options'}: {error}") from None
     structures = _named(inputs, ready)
+    try:
+        told = read(ready, [name.lstrip("*") for name in structures])
+        structures |= _named(told, ready)
+    except InputsError as error:
+        raise InputsError(f"{label}: {error}") from None
     flat: dict[str, Input] = {}
     for place, structure in structures.items():
         flat |= flattened(place.lstrip("*"), structure)
@@ -118,12 +125,17 @@ def custom(
         scales=NO_SCALES,
         layouts=("rows", "strided"),
         coupled=coupled,
-        caveat=SELF_REFERENCED if oracle is None else GRADIENTS_SELF_REFERENCED,
+        caveat="; ".join((SELF_REFERENCED if oracle is None else GRADIENTS_SELF_REFERENCED, *_said(told))),
         arrange=arrange,
     )
     contract = replace(contract, laws=_laws(contract, laws))
     subject = _bound(adapter, contract, label, setup)
     return _probed(subject, oracle)
+
+
+def _said(told: Mapping[str, str]) -> list[str]:
+    """What was read from annotations, where something was."""
+    return [f"by annotation and name: {', '.join(f'{n}: {text}' for n, text in told.items())}"] if told else []
 
 
 def _dims(args: Sequence[Arg]) -> dict[str, tuple[int, ...]]:

@@ -30,12 +30,16 @@ def contracts() -> dict[str, Contract]:
     return {c.name: c for c in sorted(found, key=lambda c: c.name)}
 
 
+def named(name: str) -> Contract | None:
+    """The Contract of a functional or class name, if there is one."""
+    return next((c for c in contracts().values() if name in (c.name, c.module) and name), None)
+
+
 def contract(name: str) -> Contract:
     """The Contract of a functional or class name. Raises UnknownNameError with the nearest names."""
+    if (found := named(name)) is not None:
+        return found
     catalogue = contracts()
-    for candidate in catalogue.values():
-        if name in (candidate.name, candidate.module) and name:
-            return candidate
     names = [*catalogue, *(c.module for c in catalogue.values() if c.module)]
     spelled = {n.lower(): n for n in names}
     near = [spelled[n] for n in difflib.get_close_matches(name.lower(), spelled, n=3, cutoff=0.4)]

@@ -63,6 +63,7 @@ LEVELS = {
     "harness.inputs": 2,
     "harness.lawbook": 2,
     "harness.adapter": 4,
+    "harness.annotations": 3,
     "harness.mapped": 4,
     "harness.itself": 4,
     "harness.custom": 6,

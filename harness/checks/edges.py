@@ -30,7 +30,7 @@ def at_edges(context: Context) -> Outcome:
         evidence.cases += edge.rows(contract)
         truth = edge.truth(contract).value.exact
         # An oracle that is given says where nan is meant; the loss in float64 breaks where the loss does.
-        meant = np.isnan(truth) & (contract.caveat != SELF_REFERENCED)
+        meant = np.isnan(truth) & (not contract.caveat.startswith(SELF_REFERENCED))
         for name, array in seen.outputs().items():
             broken = np.isnan(array).reshape(len(array), -1).any(axis=1)
             if broken.shape != meant.shape:  # of a tensor that the rows share
