@@ -207,4 +207,4 @@ OBJECTIVES = (
 
 if __name__ == "__main__":
     for objective in OBJECTIVES:
-        sys.stdout.write(str(objective.validated(dtype="float32")) + "\n")
+        sys.stdout.write(f"{objective.loss.__name__}: {objective.validated(dtype='float32').verdict}\n")

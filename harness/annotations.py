@@ -3,11 +3,12 @@
 An annotation tells shape and dtype; what the numbers mean, the name of the argument has to tell:
 
 =====================  ===============================================================================================
-``Float``, its name    ``logits``, ``embeddings``, ``weights``, ``mask``: what they say. ``log_probs``: over their last
+``Float``, its name    ``logits``, ``embeddings``, ``weights``: what they say. ``log_probs``: over their last
 ends in                dimension. ``probs``: numbers of their own, where the batch is the only dimension.
 ``Int``                class indices, where every score (logits, probabilities or their logarithms) that has one
                        dimension more has the same one: that of the classes.
-``Bool``               a mask where its name ends in ``mask``, else labels; of both, False and True are drawn.
+``mask``               or an end in ``valid_mask``, as ``Float`` or ``Bool``: which elements count.
+``Bool``               else labels, False and True.
 dimensions             ``n`` or ``N`` is the batch of independent rows, other letters are upper-case, names and sizes
                        as they are.
 =====================  ===============================================================================================
@@ -41,7 +42,6 @@ FLOAT_NAMES: Mapping[str, str] = {
     "embedding": "embedding",
     "weights": "weight",
     "weight": "weight",
-    "mask": "mask",
 }
 """Ends of names, longer ones first, and the kind of declaration that they stand for."""
 SCORES = ("logits", "probability", "log_simplex")
@@ -61,6 +61,11 @@ class Annotation:
 
     def ends_in(self, word: str) -> bool:
         return self.name.lower() == word or self.name.lower().endswith(f"_{word}")
+
+    @property
+    def is_mask(self) -> bool:
+        """Whether it says which elements count; a padding mask says the opposite, one of positives neither."""
+        return self.name.lower() == "mask" or self.ends_in("valid_mask")
 
     def call(self, kind: str, **options: str) -> str:
         """A declaration as text."""
@@ -179,12 +184,12 @@ def _checked(of: Annotation) -> None:
 
 def _float(of: Annotation) -> str:
     _checked(of)
-    kind = next((k for word, k in FLOAT_NAMES.items() if of.ends_in(word)), "")
+    kind = "mask" if of.is_mask else next((k for word, k in FLOAT_NAMES.items() if of.ends_in(word)), "")
     alone = len(of.dims) <= 1
     if kind == "probability" and not alone:
         raise _refused(of, "to know whether they sum to 1", of.call("simplex"), of.call("probability"))
     if not kind or (kind in ("log_simplex", "embedding") and alone):
-        words = ", ".join(dict.fromkeys(FLOAT_NAMES))
+        words = ", ".join((*FLOAT_NAMES, "valid_mask"))
         choices = [of.call(k) for k in ("real", "logits", "probability")]
         raise _refused(of, f"a name that tells what it holds, ending in one of {words}", *choices)
     return of.call(kind, dtype="''") if kind == "mask" else of.call(kind)
@@ -194,7 +199,7 @@ def _whole(of: Annotation, scores: list[Annotation]) -> str:
     """The declaration of what is not a float."""
     if of.family == "bool":
         _checked(of)
-        return of.call("mask") if of.ends_in("mask") else of.call("binary", dtype="bool")
+        return of.call("mask") if of.is_mask else of.call("binary", dtype="bool")
     if of.family != "int":
         raise _refused(of, "Float, Int or Bool, in every dtype that is judged", "real(N)", "class_index(N, classes=C)")
     _checked(of)

@@ -42,7 +42,7 @@ def per_pixel(student_logits: Float[Tensor, "n c h w"], target: Int[Tensor, "n h
 
 def mixed(
     probs: Float[Tensor, "n"], log_probs: Float[Tensor, "n k=3"], embedding: Float[Tensor, "n d"],
-    class_weights: Float[Tensor, "c"], valid_mask: Bool[Tensor, "n"], event: Bool[Tensor, "n"],
+    class_weights: Float[Tensor, "c"], valid_mask: Bool[Tensor, "n"], padding_mask: Bool[Tensor, "n"],
 ) -> Float[Tensor, ""]:  # fmt: skip
     raise NotImplementedError
 
@@ -66,7 +66,7 @@ READ: list[tuple[Any, dict[str, str]]] = [
             "embedding": "embedding(N, D)",
             "class_weights": "weight(C)",
             "valid_mask": "mask(N)",
-            "event": "binary(N, dtype=bool)",
+            "padding_mask": "binary(N, dtype=bool)",
         },
     ),
     (Called(), {"logits": "logits(batch, C)", "mask": "mask(batch, dtype='')"}),

@@ -6,19 +6,24 @@ import msgspec
 import numpy as np
 
 from harness.binding import Subject
+from harness.cases import Batch
 from harness.checks.base import Check, Context, Outcome, register
-from harness.checks.grading import Evidence, defect, refusal
+from harness.checks.grading import Evidence, Mask, defect, refusal
 from harness.checks.sampling import calm_batches
 from harness.edges import edges
 from harness.evaluate import observe_rows
 from harness.findings import reproduction
 from harness.itself import SELF_REFERENCED
+from harness.records import Finding
 
 ROWS = 3
 
 
 def at_edges(context: Context) -> Outcome:
-    """No nan where the reference is a number, or where only the loss itself refers to itself."""
+    """No nan where the reference is a number, or where only the loss itself refers to itself.
+
+    An infinite slope of a finite loss is a weakness: it may be what the mathematics says, and it ends the training.
+    """
     subject, contract = context.subject, context.subject.contract
     evidence = Evidence(subject=subject, precision=context.precision)
     batch = next(calm_batches(subject, context.precision, context.device, ROWS, "edges"))
@@ -31,20 +36,33 @@ def at_edges(context: Context) -> Outcome:
         truth = edge.truth(contract).value.exact
         # An oracle that is given says where nan is meant; the loss in float64 breaks where the loss does.
         meant = np.isnan(truth) & (not contract.caveat.startswith(SELF_REFERENCED))
+        finite = np.isfinite(truth) if seen.value is None else np.isfinite(seen.value) & np.isfinite(truth)
         for name, array in seen.outputs().items():
             broken = np.isnan(array).reshape(len(array), -1).any(axis=1)
             if broken.shape != meant.shape:  # of a tensor that the rows share
                 broken = np.full(meant.shape, bool(broken.any()))
-            wrong = np.flatnonzero(broken & ~meant)
-            if wrong.size:
-                case = edge.take(contract, wrong[:1])
-                what = "value" if name == "value" else f"gradient with respect to {name}"
-                found = defect(subject, "nan", f"{what}: {says}: expected a number, got nan", batch=case, output=name)
-                lines = reproduction(subject, case, name, "a number")
-                evidence.put(
-                    msgspec.structs.replace(found, reproduction=lines, count=int(wrong.size), total=len(meant))
-                )
+            what = "value" if name == "value" else f"gradient with respect to {name}"
+            if (broken & ~meant).any():
+                said = f"{what}: {says}: expected a number, got nan"
+                evidence.put(_found(subject, edge, broken & ~meant, name, "nan", said, "a number"))
+            steep = np.isinf(array).reshape(len(array), -1).any(axis=1)
+            if name != "value" and steep.shape == finite.shape and (steep & finite).any():
+                said = f"{what}: {says}: expected a finite slope of a finite loss, got an infinite one"
+                found = _found(subject, edge, steep & finite, name, "infinite-slope", said, "a finite slope")
+                evidence.put(msgspec.structs.replace(found, severity="weakness"))
     return evidence.outcome()
+
+
+def _found(subject: Subject, edge: Batch, rows: Mask, output: str, kind: str, message: str, want: str) -> Finding:
+    """A defect with the first of the rows and the lines that reproduce it."""
+    wrong = np.flatnonzero(rows)
+    case = edge.take(subject.contract, wrong[:1])
+    return msgspec.structs.replace(
+        defect(subject, kind, message, batch=case, output=output),
+        reproduction=reproduction(subject, case, output, want),
+        count=int(wrong.size),
+        total=len(rows),
+    )
 
 
 def _items(subject: Subject) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from harness.binding import Subject
 from harness.cases import Batch
 from harness.checks.base import Context, Outcome
 from harness.checks.grading import Evidence, Mask, VacuousCheckError, covered_rows, defect, limits_of
+from harness.domain import Arg
 from harness.evaluate import Observation, observe_rows
 from harness.findings import reproduction, show
 from harness.records import Finding
@@ -105,6 +106,11 @@ def related(
             rows &= before.uncovered(source) & after.uncovered(name)
             broken = broken[rows[broken]]
         yield name, rows, broken, want, got
+
+
+def own_gradients(args: Iterable[Arg]) -> dict[str, tuple[str, Array | float]]:
+    """Every gradient against itself."""
+    return {a.name: (a.name, 1.0) for a in args if a.differentiable and not a.shared}
 
 
 def judge_relation(

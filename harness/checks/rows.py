@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +15,8 @@ from harness.cases import Batch
 from harness.checks.base import Context, Outcome
 from harness.checks.broadcast import broadcasts
 from harness.checks.grading import Evidence, Mask, covered_rows, defect, limits_of, reduced_truth, refusal
-from harness.checks.relation import finished, judge_relation, side
+from harness.checks.masks import masks
+from harness.checks.relation import finished, judge_relation, own_gradients, side
 from harness.checks.sampling import calm_batches, counted, ignored_by, ignoring, mixed_batches
 from harness.domain import Interval, ignored_index
 from harness.evaluate import observe
@@ -25,15 +25,11 @@ from harness.ulp import Array
 from reference.truth import Truth
 
 
-def _own_gradients(contract_args: Any, sign: float = 1.0) -> dict[str, tuple[str, Array | float]]:
-    return {a.name: (a.name, sign) for a in contract_args if a.differentiable and not a.shared}
-
-
 def _independent(context: Context) -> Outcome:
     """Rows in another order and in other company give the same."""
     subject, contract = context.subject, context.subject.contract
     evidence = Evidence(subject=subject, precision=context.precision)
-    same = _own_gradients(contract.args)
+    same = own_gradients(contract.args)
     for batch in mixed_batches(subject, context.precision, context.device, 96, "independence"):
         whole = side(subject, batch)
         stopped = refusal(context, whole.seen)
@@ -54,7 +50,7 @@ def _ones(context: Context, name: str) -> Outcome:
     """A weight of ones is no weight."""
     subject, contract = context.subject, context.subject.contract
     evidence = Evidence(subject=subject, precision=context.precision)
-    same = _own_gradients(contract.args)
+    same = own_gradients(contract.args)
     for batch in mixed_batches(subject, context.precision, context.device, 128, "weight"):
         if name not in batch.args:
             continue
@@ -224,4 +220,4 @@ def general(subject: Subject) -> dict[str, Callable[[Context], Outcome]]:
             )
     if subject.takes_none and ignored_by(contract) in subject.parameters:
         found[IGNORED] = _ignored
-    return found | broadcasts(subject)
+    return found | masks(subject) | broadcasts(subject)

@@ -1,0 +1,187 @@
+"""What holds of a declared loss because of its arguments: masks, finite slopes, a batch as the mean of its singles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from examples.objectives import masked_mean
+from lossproof import Result, validate
+from lossproof.inputs import class_index, logits, mask, real
+
+SMALL = {"low": -8.0, "high": 8.0}
+ROWS = {"input": real("N", "D", **SMALL), "target": real("N", "D", **SMALL), "mask": mask("N", "D")}
+BATCH = {"input": real("B", **SMALL), "target": real("B", **SMALL), "mask": mask("B", dtype="")}
+TOKENS = {"scores": logits("N", "T", "C", largest=16.0), "labels": class_index("N", "T"), "mask": mask("N", "T")}
+LAW = "what mask leaves out does not matter"
+
+
+def judged(loss: Any, inputs: dict[str, Any], **options: Any) -> Result:
+    result = validate(loss, inputs=inputs, **{"dtype": "float32", "check": "laws", **options})
+    assert [t.reason for t in result.trials if t.verdict == "error"] == []
+    return result
+
+
+def found(result: Result, severity: str = "defect") -> set[tuple[str, str]]:
+    return {(f.kind, f.output) for f in result.findings if f.severity == severity}
+
+
+def of_batch(input: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    kept = mask > 0
+    return torch.where(kept, input - target, 0.0).square().sum() / kept.sum().clamp(min=1)
+
+
+def of_tokens(scores: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
+    clean = torch.where(mask[..., None], scores, 0.0)
+    loss = F.cross_entropy(clean.transpose(1, 2), labels, reduction="none")
+    return (loss * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
+
+
+SOUND: list[tuple[Callable[..., Tensor], dict[str, Any]]] = [
+    (masked_mean, ROWS),
+    (of_batch, BATCH),
+    (of_tokens, TOKENS),
+]
+
+
+@pytest.mark.parametrize(("loss", "inputs"), SOUND, ids=[loss.__name__ for loss, _ in SOUND])
+@pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
+def test_a_sound_mask_is_asked_and_has_no_finding(loss: Any, inputs: dict[str, Any], dtype: str) -> None:
+    result = judged(loss, inputs, dtype=dtype)
+    (law,) = (t for t in result.trials if t.item == LAW)
+    assert law.cases >= 16
+    assert result.findings == []
+
+
+def mean_of_all(input: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    return (input - target).square().mean(dim=1) * mask.any(dim=1)
+
+
+def target_unmasked(input: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    return (input * mask - target).square().sum(dim=1) / mask.sum(dim=1).clamp(min=1)
+
+
+def batch_unmasked(input: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """The mask of another loss."""
+    return F.mse_loss(input, target) + 0 * mask.sum()
+
+
+def padding_taken_for_mask(input: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    return masked_mean(input, target, ~mask)
+
+
+def slope_unmasked(input: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """A value that is masked, with the slope of one that is not."""
+    straight = (input - target).square().sum(dim=1)
+    return straight + (masked_mean(input, target, mask) - straight).detach()
+
+
+PLANTED: list[tuple[Callable[..., Tensor], dict[str, Any], str]] = [
+    (mean_of_all, ROWS, "value"),
+    (target_unmasked, ROWS, "value"),
+    (batch_unmasked, BATCH, "value"),
+    (padding_taken_for_mask, ROWS, "value"),
+    (slope_unmasked, ROWS, "input"),
+]
+
+
+@pytest.mark.parametrize(("loss", "inputs", "output"), PLANTED, ids=[loss.__name__ for loss, *_ in PLANTED])
+def test_what_is_masked_and_counts_is_found(loss: Any, inputs: dict[str, Any], output: str) -> None:
+    result = judged(loss, inputs)
+    assert ("law", output) in found(result)
+    assert any(f.message.count(LAW) for f in result.findings)
+
+
+def multiplied(input: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    return ((input - target).square() * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
+
+
+def replaced_too_late(input: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """The value is clean; the slope is 0 times that of a square of nan."""
+    squares = torch.where(mask, (input - target).square(), 0.0)
+    return squares.sum(dim=1) / mask.sum(dim=1).clamp(min=1)
+
+
+@pytest.mark.parametrize(
+    ("loss", "outputs"),
+    [(multiplied, {"value", "input", "target"}), (replaced_too_late, {"input", "target"})],
+    ids=lambda v: getattr(v, "__name__", ""),
+)
+def test_nan_under_a_mask_that_gets_out_is_a_weakness(
+    loss: Any, outputs: set[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    setup = f"from tests.test_masks import {loss.__name__}\nimport torch"
+    result = judged(loss, ROWS, setup=setup)
+    assert found(result) == set()
+    assert found(result, "weakness") == {("ignored", output) for output in outputs}
+    assert result.ok
+    assert not judged(loss, ROWS, strict=True).ok
+    for finding in result.findings:
+        exec(finding.reproduction, {})
+        assert "nan" in capsys.readouterr().out
+
+
+def test_arguments_that_are_arranged_are_left_alone() -> None:
+    arranged = validate(masked_mean, inputs=ROWS, check="laws", dtype="float32", arrange=lambda args, _: args)
+    assert LAW not in {t.item for t in arranged.trials}
+
+
+# -- finite slopes -----------------------------------------------------------------------------------------------------
+
+PAIR = {"x": real("N", "D", **SMALL), "y": real("N", "D", **SMALL)}
+
+
+def root_of_magnitudes(x: Tensor, y: Tensor) -> Tensor:
+    return (x - y).abs().sum(dim=1).sqrt() + 0 * y.sum(dim=1)
+
+
+def root(x: Tensor) -> Tensor:
+    return x.sqrt().sum(dim=1)
+
+
+def logarithm(x: Tensor) -> Tensor:
+    """Infinite itself where its slope is."""
+    return -x.log().sum(dim=1)
+
+
+def test_an_infinite_slope_of_a_finite_loss_is_a_weakness() -> None:
+    unit = {"x": real("N", "D", low=0.0, high=8.0)}
+    options: dict[str, Any] = {"check": "edges"}
+    result = judged(root, unit, **options)
+    assert found(result, "weakness") == {("infinite-slope", "x")}
+    assert any("all inputs 0: x" in f.message for f in result.findings)
+    for sound in (logarithm, lambda x: (x + 1e-3).sqrt().sum(dim=1)):
+        assert found(judged(sound, unit, name="it", **options), "weakness") == set()
+    assert found(judged(lambda x, y: (x - y).square().sum(dim=1), PAIR, name="it", **options), "weakness") == set()
+
+
+# -- a batch is the mean, or the sum, of its singles -------------------------------------------------------------------
+
+SINGLES: list[tuple[str, Callable[..., Tensor], bool]] = [
+    ("mean", lambda x: x.square().sum(dim=1).mean(), True),
+    ("sum", lambda x: x.square().sum(), True),
+    ("one too many", lambda x: x.square().sum() / (len(x) + 1), False),
+    ("root of a mean", lambda x: (x.square().sum(dim=1).mean() + 1).sqrt(), False),
+    ("spread", lambda x: (x - x.mean(dim=0)).square().sum(), False),
+]
+
+
+@pytest.mark.parametrize(("name", "loss", "sound"), SINGLES, ids=[name for name, *_ in SINGLES])
+def test_a_batch_is_the_mean_or_the_sum_of_its_singles(name: str, loss: Any, sound: bool) -> None:
+    result = judged(loss, {"x": real("N", "D", **SMALL)}, name="it", check="reductions")
+    assert result.ok == sound
+    assert bool(found(result)) == (not sound)
+
+
+def test_an_oracle_does_not_hide_what_a_mask_leaves_out() -> None:
+    def oracle(input: Any, target: Any, mask: Any) -> Any:
+        return (np.where(mask, input - target, 0.0) ** 2).sum(axis=1) / np.maximum(mask.sum(axis=1), 1)
+
+    assert ("law", "value") in found(judged(mean_of_all, ROWS, oracle=oracle))
+    assert found(judged(masked_mean, ROWS, oracle=oracle)) == set()
