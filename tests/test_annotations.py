@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
-from jaxtyping import Bool, Float, Float32, Int, Int32, Num
+from jaxtyping import Bool, Float, Float32, Int, Int32, Num, jaxtyped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -54,6 +55,11 @@ class Called:
         return (logits.sum(1) * mask).sum()
 
 
+@jaxtyped(typechecker=None)
+def decorated(logits: Float[Tensor, "n"], target_logits: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
+    return (logits - target_logits).square()
+
+
 READ: list[tuple[Any, dict[str, str]]] = [
     (AnnotatedFocal, {"logits": "logits(N, C)", "targets": "class_index(N, classes=C)"}),
     (AnnotatedFocal(), {"logits": "logits(N, C)", "targets": "class_index(N, classes=C)"}),
@@ -70,6 +76,8 @@ READ: list[tuple[Any, dict[str, str]]] = [
         },
     ),
     (Called(), {"logits": "logits(batch, C)", "mask": "mask(batch, dtype='')"}),
+    (decorated, {"logits": "logits(N)", "target_logits": "logits(N)"}),
+    (partial(unshifted, targets=torch.zeros(1)), {"logits": "logits(N, C)"}),
     (F.mse_loss, {}),
     (lambda x: x, {}),
 ]
@@ -108,6 +116,10 @@ def test_a_wrong_formula_is_found_by_an_oracle_beside_annotations() -> None:
     options: dict[str, Any] = {"check": "value", **F32}
     assert validate(halved, oracle=lambda logits, mask: 0.5 * logits**2 * mask, **options).ok
     assert not validate(halved, oracle=lambda logits, mask: logits**2 * mask, **options).ok
+
+
+def test_a_decorated_loss_is_judged() -> None:
+    assert validate(decorated, check=["value", "gradient"], **F32).ok
 
 
 def test_edges_are_asked_of_an_annotated_loss() -> None:

@@ -357,7 +357,8 @@ CLIPPED: list[tuple[str, list[list[float]], float, float, float]] = [
 )
 def test_what_clipping_costs(gradients: list[list[float]], max_norm: float, least: float, largest: float) -> None:
     want = clipped_exactly(gradients, max_norm)
-    assert least <= relative_error(by_torch(gradients, max_norm)[1], want) <= largest
+    for foreach in (True, False):
+        assert least <= relative_error(by_torch(gradients, max_norm, foreach=foreach)[1], want) <= largest
     assert relative_error(by_scaling(gradients, max_norm)[1], want) <= 3e-7
 
 
@@ -365,6 +366,12 @@ def test_huge_gradients_are_clipped_to_0_and_the_step_is_lost() -> None:
     norm, gradients = by_torch([[1e30, 1e30], [1.0]], 1.0)
     assert (norm, gradients) == (math.inf, [0.0, 0.0, 0.0])
     assert by_scaling([[1e30, 1e30], [1.0]], 1.0)[0] == pytest.approx(math.sqrt(2) * 1e30, rel=1e-6)
+
+
+def test_the_largest_gradient_as_the_norm_has_the_range_of_float32() -> None:
+    norm, gradients = by_torch([[1e30, 1e30], [1.0]], 1.0, norm_type=math.inf)
+    assert norm == pytest.approx(1e30)
+    assert relative_error(gradients, [1.0, 1.0, 1e-30]) <= 3e-7
 
 
 def test_an_inf_gradient_becomes_nan_and_all_others_0() -> None:
