@@ -133,29 +133,52 @@ def _inputs(row: Batch) -> str:
     return ", ".join(f"{name}={np.ravel(array)[:4].tolist()}" for name, array in row.args.items())
 
 
+RUN = 8
+"""Equal neighbours from which on a list says how many there are."""
+MOST = 64
+"""Parts of a list in a comment."""
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, (int, np.integer)):
+        return str(int(value))
+    return repr(float(value)) if math.isfinite(value) else f'float("{value}")'
+
+
+def _nested(array: npt.NDArray[Any], most: int | None = None) -> str:
+    """Numbers as nested lists of Python; of more than ``most`` parts of a list the first ones."""
+    if array.ndim == 0:
+        return _number(array[()])
+    if not array.size:
+        return "[" + ", ".join("[]" for _ in array) + "]"
+    # By their bits: -0.0 is not 0.0, and nan is nan.
+    bits = np.ascontiguousarray(array).view(np.int64).reshape(len(array), -1)
+    begins = np.flatnonzero(np.concatenate([[True], (bits[1:] != bits[:-1]).any(axis=1)]))
+    counts = np.diff(begins, append=len(array))
+    if len(counts) == 1 and counts[0] >= RUN:
+        return f"[{_nested(array[0], most)}] * {counts[0]}"
+    parts: list[str] = []
+    for begin, count in zip(begins[:most], counts, strict=False):
+        part = _nested(array[begin], most)
+        parts += [f"*[{part}] * {count}"] if count >= RUN else [part] * int(count)
+    left = int(sum(counts[most:])) if most is not None else 0
+    return "[" + ", ".join([*parts, *([f"… {left:,} more"] if left else [])]) + "]"
+
+
 def literal(array: npt.NDArray[Any], dtype: str) -> str:
     """A tensor literal that has exactly these numbers in the dtype."""
-
-    def number(value: float) -> str:
-        if math.isnan(value) or math.isinf(value):
-            return f'float("{value}")'
-        return repr(float(value))
-
-    def nested(a: npt.NDArray[Any]) -> str:
-        if a.ndim == 0:
-            return str(int(a)) if np.issubdtype(a.dtype, np.integer) else number(float(a))
-        return "[" + ", ".join(nested(part) for part in a) + "]"
-
     kind = "int64" if np.issubdtype(array.dtype, np.integer) else dtype
     if not array.size:
         return f"torch.empty({array.shape}, dtype=torch.{kind})"
-    return f"torch.tensor({nested(array)}, dtype=torch.{kind})"
+    wide = array.astype(np.int64 if kind == "int64" else np.float64)
+    return f"torch.tensor({_nested(wide)}, dtype=torch.{kind})"
 
 
 def reproduction(subject: Subject, batch: Batch, output: str, want: float | list[Any] | str) -> str:
     """Lines that print what the Subject gives, with the truth beside it."""
     contract = subject.contract
-    lines, said = [subject.setup], want if isinstance(want, str) else repr(want)
+    lines = [subject.setup]
+    said = _nested(np.asarray(want, np.float64), MOST) if isinstance(want, list) else str(want)
     device = "" if batch.device == "cpu" else f".to({batch.device!r})"
     for name, array in batch.args.items():
         arg = contract.arg(name)

@@ -77,7 +77,7 @@ CONTRACT = Contract(
         "Berman, Triki and Blaschko, The Lovasz-Softmax Loss, CVPR 2018, definition 2 and algorithm 1",
         "lovasz_hinge of https://github.com/bermanmaxim/LovaszSoftmax, with per_image",
     ),
-    dims={"P": (16, 1, 300)},
+    dims={"P": (16, 1, 64)},
     args=(
         Arg(name="input", kind=Logits(), dims=("P",)),
         Arg(name="target", kind=Binary(), dims=("P",), role="target", differentiable=False),

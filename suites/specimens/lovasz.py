@@ -53,7 +53,6 @@ SPECIMENS = (
         source="https://github.com/bermanmaxim/LovaszSoftmax, lovasz_hinge of every image",
         # Errors that round to one number are put in the order of the pixels: the slopes are those of another point.
         shows={
-            "value": ("absolute-only",),
             "gradient": ("absolute-only", "unstable"),
             "range": ("vanished",),
             "nonfinite": ("finite-for-nan",),
