@@ -227,6 +227,22 @@ def test_a_declared_message_is_unsupported_and_another_a_defect() -> None:
     assert defects(run("forward-mode", other, precision=FLOAT64))
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_finite_differences_of_a_compiled_loss_are_unsupported_and_no_defect() -> None:
+    """Its backward runs once, as in training; every other check of a gradient calls it once."""
+
+    def squared(input: Tensor, target: Tensor) -> Tensor:
+        return (input - target) ** 2
+
+    compiled = subject(torch.compile(squared, dynamic=True), MSE)
+    outcome = run("gradcheck", compiled, precision=FLOAT64)
+    assert "asks twice of a compiled loss" in outcome.unsupported
+    assert not outcome.findings
+    eager = run("gradcheck", subject(squared, MSE), precision=FLOAT64)
+    assert eager.cases
+    assert not eager.unsupported
+
+
 def test_a_half_sum_that_overflows_is_flagged() -> None:
     def narrow(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
         value = (input - target) ** 2

@@ -22,6 +22,8 @@ SLOW_ROWS = 3
 """Rows whose Jacobian is compared entry by entry."""
 WIDTH = 4
 """Largest size of a named dimension: the slow mode is quadratic."""
+DONATED = "compiled with non-empty donated buffers"
+"""What torch.compile says where the same backward is asked again, as finite differences do and training does not."""
 TOPICS = {"gradcheck": "gradient", "gradgradcheck": "double backward", "forward-mode": "forward-mode"}
 
 
@@ -69,6 +71,8 @@ def _derivative(context: Context, mode: str) -> Outcome:
             evidence.cases += batch.rows(contract)
             if raised is None:
                 continue
+            if DONATED in raised.message:
+                return Outcome(unsupported=f"{mode} asks twice of a compiled loss: {_brief(raised.message)}")
             if raised.type != "GradcheckError":
                 return refused(context, raised, TOPICS[mode], mode)
             where = f"{mode} with {dict(choice.parameters)}"

@@ -230,6 +230,7 @@ SOUND = (
         like="multi_margin_loss",
         loss=pairs_with_target,
         grade="reference",
+        gradient="mixed-stable",
         dtypes=TWO,
     ),
     Sound(
@@ -237,6 +238,7 @@ SOUND = (
         like="multi_margin_loss",
         loss=pairs_without_target,
         grade="reference",
+        gradient="mixed-stable",
         dtypes=TWO,
     ),
     Sound(

@@ -150,6 +150,7 @@ SOUND = (
         like="cosine_embedding_loss",
         loss=half_squared_chord,
         grade="reference",
+        gradient="mixed-stable",
         dtypes=TWO,
     ),
     Sound(
@@ -183,7 +184,14 @@ SOUND = (
         gradient="mixed-stable",
         dtypes=TWO,
     ),
-    Sound(name="half squared chords", like=f"{TRIPLET}_cosine", loss=triplet_of_cosines, grade="reference", dtypes=TWO),
+    Sound(
+        name="half squared chords",
+        like=f"{TRIPLET}_cosine",
+        loss=triplet_of_cosines,
+        grade="reference",
+        gradient="mixed-stable",
+        dtypes=TWO,
+    ),
     Sound(
         name="largest differences",
         like=f"{TRIPLET}_maximum",
