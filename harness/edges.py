@@ -35,6 +35,13 @@ def _pairs(contract: Contract, batch: Batch) -> Iterator[tuple[Arg, Arg]]:
                 yield first, second
 
 
+def _axis(arg: Arg, values: Any, length: float) -> Any:
+    """Every vector of the argument along the first axis: cosines of such vectors are 1 and -1 without rounding."""
+    found = np.zeros_like(values)
+    found[..., 0] = length
+    return found if bool(np.all(arg.kind.legal(found))) else values
+
+
 def edges(contract: Contract, batch: Batch) -> Iterator[tuple[str, Batch]]:
     """(what is special, the batch made so), each for the arguments that can be."""
 
@@ -58,3 +65,12 @@ def edges(contract: Contract, batch: Batch) -> Iterator[tuple[str, Batch]]:
                 yield made(f"all {what} {constant:g}: {', '.join(args)}", args)
     for first, second in _pairs(contract, batch):
         yield made(f"{first.name} is {second.name}", {first.name: batch.args[second.name].copy()})
+    vectors = [a for a in contract.args if isinstance(a.kind, Embedding) and a.dims and a.name in batch.args]
+    if len(vectors) > 1:
+        args = {a.name: _axis(a, batch.args[a.name], 1.0) for a in vectors}
+        yield made(f"all vectors along one axis: {', '.join(args)}", args)
+        first = vectors[0]
+        yield made(
+            f"{first.name} against the other vectors",
+            {**args, first.name: _axis(first, batch.args[first.name], -1.0)},
+        )

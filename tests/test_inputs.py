@@ -189,6 +189,24 @@ EDGES: list[tuple[str, Any, dict[str, Any], tuple[str, str, str]]] = [
         ("nan", "value", "all weights 0: mask"),
     ),
     (
+        "angle of vectors along each other",
+        lambda x, y: torch.acos(F.cosine_similarity(x, y)),
+        {"x": embedding("N", "D"), "y": embedding("N", "D")},
+        ("nan", "x", "all vectors along one axis: x, y"),
+    ),
+    (
+        "half angle of vectors against each other",
+        lambda x, y: (1 + F.cosine_similarity(x, y)).clamp(min=0).sqrt(),
+        {"x": embedding("N", "D"), "y": embedding("N", "D")},
+        ("nan", "x", "x against the other vectors"),
+    ),
+    (
+        "angle to the weights of a module",
+        Angular,
+        {"x": embedding("N", 2), "y": class_index("N", classes=3)},
+        ("nan", "x", "all vectors along one axis: x, parameter_weight"),
+    ),
+    (
         "share of no positive",
         lambda p, y: -(p * y).sum(1) / y.sum(1),
         {"p": probability("N", "D"), "y": binary("N", "D")},
