@@ -5,20 +5,17 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from harness.contract import Contract, Parameter
+from harness.contract import Contract
 from harness.contracts.classes import shifted
+from harness.contracts.margins import ARGS, DIMS, MARGIN, NEAR, SPECIALS, multi_margin, won
 from harness.contracts.multi_margin_loss import chosen
 from harness.deviations import Points
-from harness.domain import Arg, ClassIndex, Logits
-from harness.laws import Moved, Sibling, Vanishing, everywhere, non_negative, permuted
-from harness.special import SPECIAL_VALUES, Special
-from harness.ulp import round_to
+from harness.laws import Moved, Sibling, Vanishing, non_negative, permuted
+from harness.special import Special
 from reference import multiclass
 from reference.mp import margins
 
 Mask = npt.NDArray[np.bool_]
-
-NEAR = 1e-3
 
 
 def _near_kink(at: Points) -> Mask:
@@ -40,24 +37,6 @@ def _two_classes(at: Points) -> Moved:
     return Moved(args={"input": pair, "target": target}, parameters=at.parameters, applies=several, factor=2.0)
 
 
-def _won(at: Points) -> Moved:
-    x = round_to(at.precision, np.where(chosen(at), 2.0 * abs(at["margin"]), 0.0))
-    return Moved(args={**at.args, "input": x}, parameters=at.parameters, applies=everywhere(at))
-
-
-def _score(value: str, place: int, wanted: dict[str, str]) -> Special:
-    """A score of 0.5, one of ``value`` and one of -1 against the class at ``place``."""
-    return Special(
-        condition=f"score={value} {'on' if place else 'off'} target",
-        args={"input": [[0.5, value, -1.0]], "target": [place]},
-        want=wanted.get(value, "formula"),
-        covers=(("input", value),),
-    )
-
-
-OFF_TARGET = {"+inf": "+inf", "nan": "nan"}
-ON_TARGET = {"+inf": "0", "-inf": "+inf", "nan": "nan", "+largest": "0"}
-
 CONTRACT = Contract(
     name="crammer_singer_loss",
     module="CrammerSingerLoss",
@@ -67,23 +46,16 @@ CONTRACT = Contract(
         "Crammer and Singer, On the Algorithmic Implementation of Multiclass Kernel-Based Vector Machines (2001)",
         "Journal of Machine Learning Research 2, pages 265-292",
     ),
-    dims={"C": (5, 1, 2, 10, 64)},
-    args=(
-        Arg(name="input", kind=Logits(), dims=("C",)),
-        Arg(name="target", kind=ClassIndex(), role="target"),
-    ),
-    parameters=(Parameter(name="margin", values=(1.0, 0.3)),),
+    dims=DIMS,
+    args=ARGS,
+    parameters=(MARGIN,),
     oracle=multiclass.crammer_singer_loss,
     definition=margins.crammer_singer_loss,
     layouts=("rows", "strided"),
     scales="B_ref = abs(f) + the rounding of x[i] - x[y]; B_abs = margin + max abs(x), of gradients 1",
     specials=(
-        *(_score(value, 0, OFF_TARGET) for value in SPECIAL_VALUES),
-        *(_score(value, 1, ON_TARGET) for value in SPECIAL_VALUES),
-        Special(condition="scores=-inf off target", args={"input": [["-inf", 0.0, "-inf"]], "target": [1]}, want="0"),
-        Special(condition="one class", args={"input": [[3.0]], "target": [0]}, want="0"),
+        *SPECIALS,
         Special(condition="tied scores", args={"input": [[7.0] * 4], "target": [2]}, want=1.0),
-        Special(condition="ahead by just the margin", args={"input": [[2.0, 1.0, 1.0]], "target": [0]}, want="0"),
         Special(condition="[1,2,4] against 0", args={"input": [[1.0, 2.0, 4.0]], "target": [0]}, want=4.0),
         Special(
             condition="two classes tied behind the target",
@@ -94,11 +66,11 @@ CONTRACT = Contract(
     laws=(
         shifted("scores"),
         permuted(("input",), index="target"),
-        Vanishing(name="0 where the target is ahead by twice the margin", move=_won),
+        Vanishing(name="0 where the target is ahead by twice the margin", move=won),
         Sibling(
             name="is twice multi_margin_loss of the target and the best other class",
             move=_two_classes,
-            loss=lambda torch: lambda **given: torch.nn.functional.multi_margin_loss(**given, reduction="none"),
+            loss=multi_margin,
         ),
         non_negative(),
     ),
