@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +12,7 @@ from harness.binding import Subject, accepted
 from harness.cases import Batch
 from harness.checks.base import Check, Context, Outcome, register
 from harness.checks.grading import (
+    LARGE,
     Evidence,
     VacuousCheckError,
     convention,
@@ -20,6 +21,7 @@ from harness.checks.grading import (
     judge_reduced,
     limits_of,
     note,
+    numbers_in,
     reduced_truth,
     refusal,
     shaped,
@@ -40,6 +42,7 @@ from harness.contract import Contract
 from harness.domain import Logits, ignored_index
 from harness.evaluate import Observation, _halves, observe
 from harness.generate import seeded
+from harness.judge import Judged
 from harness.ulp import FLOAT32, Array
 from reference.truth import Truth
 
@@ -73,21 +76,45 @@ def compare(context: Context, batch: Batch, reduction: str, evidence: Evidence, 
     if stopped is not None:
         return stopped
     truth, coefficients = batch.truth(contract), coefficients_of(subject, batch, reduction)
-    _judge(subject, whole, truth, coefficients, seen, evidence, what)
+    judged = _judged(subject, whole, truth, coefficients, seen, evidence, what)
+    if numbers_in(whole) > LARGE and _wrong(judged):
+        _add_fewer(subject, whole, evidence, what)
+    evidence.add(whole, judged, what)
     return None
 
 
-def _judge(
+def _judged(
     subject: Subject, whole: Batch, truth: Truth, coefficients: Array, seen: Observation, evidence: Evidence, what: str
-) -> None:
-    contract = subject.contract
-    expected = reduced_truth(contract, whole, truth, coefficients)
+) -> list[Judged]:
+    expected = reduced_truth(subject.contract, whole, truth, coefficients)
     evidence.cases += 1
     if seen.shape != ():
         evidence.put(defect(subject, "shape", f"{what}: expected a scalar, got shape {seen.shape}", batch=whole))
-        return
-    got = shaped(seen, expected)
-    evidence.add(whole, judge_reduced(subject, whole, truth, coefficients, expected, got), what)
+        return []
+    return judge_reduced(subject, whole, truth, coefficients, expected, shaped(seen, expected))
+
+
+def _wrong(judged: Iterable[Judged]) -> bool:
+    return any(bool((j.bad & (j.excuse == 0)).any()) for j in judged)
+
+
+def _add_fewer(subject: Subject, whole: Batch, evidence: Evidence, what: str) -> None:
+    """The same of as few of the rows as halving finds, where they can be written out."""
+    contract, part = subject.contract, whole
+    judged: list[Judged] = []
+    while numbers_in(part) > LARGE and (rows := part.rows(contract)) > 1:
+        for half in (slice(0, rows // 2), slice(rows // 2, rows)):
+            fewer = part.take(contract, half)
+            seen = observe(subject, fewer)
+            truth, coefficients = fewer.truth(contract), coefficients_of(subject, fewer, fewer.reduction)
+            judged = [] if seen.raised else _judged(subject, fewer, truth, coefficients, seen, evidence, what)
+            if _wrong(judged):
+                part = fewer
+                break
+        else:
+            return
+    if part is not whole:
+        evidence.add(part, judged, f"{what}, {part.rows(contract)} of them alone")
 
 
 def resized(contract: Contract, batch: Batch, rows: int) -> Batch:
@@ -224,7 +251,7 @@ def _deprecated(context: Context, size_average: bool | None, reduce: bool | None
             evidence.put(defect(subject, "reduction", f"{context.item}: expected no reduction, got shape {seen.shape}"))
     else:
         truth, coefficients = batch.truth(contract), coefficients_of(subject, batch, want)
-        _judge(subject, old, truth, coefficients, seen, evidence, context.item)
+        evidence.add(old, _judged(subject, old, truth, coefficients, seen, evidence, context.item), context.item)
     if not any(re.search("deprecated", w) for w in seen.warnings):
         evidence.put(note(subject, "warning", f"{context.item}: expected a warning that it is deprecated, got none"))
     return evidence.outcome()
