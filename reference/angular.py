@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from reference.classification import Indices
 from reference.contrastive import Contest, contest
+from reference.numerics import sum_over_rows
 from reference.outputs import LARGEST, Mask, U, doubt, weighed
 from reference.truth import Array, Output, Truth, output
 
@@ -179,7 +180,7 @@ def _to_weight(a: _Angles, s: _Slopes, pull: _Pull, labels: Indices, lost: Array
         total: Array = np.fmin((np.abs(passed) * per_row).sum(axis=0) / norm, LARGEST)
         return total
 
-    whole = (passed * exact).sum(axis=0) / norm
+    whole = sum_over_rows(passed * exact) / norm
     far = summed(np.ones_like(exact) * (s.own + s.others.sum(axis=1, keepdims=True) + 1.0)[:, :, None])
     return output(
         whole,

@@ -223,6 +223,36 @@ def test_what_breaks_at_an_edge_is_found(name: str, loss: Any, inputs: Any, want
     assert not result.ok
 
 
+def by_probability(x: Tensor, y: Tensor) -> Tensor:
+    p = torch.sigmoid(x)
+    return -(y * torch.log(p + 1e-8) + (1 - y) * torch.log(1 - p + 1e-8))
+
+
+def of_softmax(x: Tensor, y: Tensor) -> Tensor:
+    return -torch.log(x.softmax(1).gather(1, y[:, None])[:, 0] + 1e-8)
+
+
+ONE, MANY = {"x": logits("N"), "y": binary("N")}, {"x": logits("N", "C"), "y": class_index("N", classes="C")}
+SURE: list[tuple[Any, dict[str, Any], set[str]]] = [
+    (by_probability, ONE, {"dead-gradient"}),
+    (of_softmax, MANY, {"dead-gradient"}),
+    (lambda x, y: (2 * y - 1) * x, ONE, {"wrong-direction"}),
+    (lambda x, y: F.binary_cross_entropy_with_logits(x, y, reduction="none"), ONE, set()),
+    (lambda x, y: F.cross_entropy(x, y, reduction="none"), MANY, set()),
+    (lambda x, y: F.cross_entropy(x, y, reduction="none", label_smoothing=0.1), MANY, set()),
+    (lambda x, y: F.multi_margin_loss(x, y, reduction="none"), MANY, set()),
+    (lambda x, y: F.relu(1 - (2 * y - 1) * x), ONE, set()),
+]
+
+
+@pytest.mark.parametrize(("loss", "inputs", "kinds"), SURE)
+def test_logits_that_are_sure_of_the_wrong_label_have_a_gradient(loss: Any, inputs: Any, kinds: set[str]) -> None:
+    result = validate(loss, inputs=inputs, name="it", check="edges", **F32)
+    shown = [f for t in result.trials if t.item.startswith("logits that are sure") for f in t.findings]
+    assert {f.kind for f in shown} == kinds
+    assert {f.severity for f in shown} <= {"weakness"}
+
+
 def test_an_oracle_says_where_nan_is_meant() -> None:
     def mean(x: Tensor, mask: Tensor) -> Tensor:
         return (x * mask).sum(1) / mask.sum(1)

@@ -1,0 +1,82 @@
+"""Logits that are sure of the wrong label: where training needs a gradient most."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from harness.cases import Batch
+from harness.contract import Contract
+from harness.domain import Arg, Choice, ClassIndex, Interval, Logits
+from harness.ulp import Array
+
+SIZES = (30.0, 60.0, 100.0)
+LABELS = (0.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sure:
+    """Logits of one size, with the sign that the gradient of every entry should have; 0 where nothing is said."""
+
+    logits: str
+    size: float
+    batch: Batch
+    sign: Array
+
+
+def pairs(contract: Contract) -> list[tuple[Arg, Arg]]:
+    """(logits, labels): labels 0 and 1 of the same shape, or class indices with one dimension less."""
+    found = []
+    for logits in contract.args:
+        if logits.role != "input" or logits.shared or not _both_sides(logits):
+            continue
+        for labels in contract.args:
+            if labels.role != "target" or labels.shared:
+                continue
+            binary = isinstance(labels.kind, Choice) and labels.kind.members == LABELS
+            if (binary and labels.dims == logits.dims) or _class_axis(logits, labels) is not None:
+                found.append((logits, labels))
+    return found
+
+
+def _both_sides(arg: Arg) -> bool:
+    """Scores that reach the smallest of the sizes; a score of no class is a number as far below 0 as above."""
+    even = isinstance(arg.kind, Interval) and arg.kind.low == -arg.kind.high
+    return (even or isinstance(arg.kind, Logits)) and bool(np.all(arg.kind.legal(np.array(SIZES[:1]))))
+
+
+def _class_axis(logits: Arg, labels: Arg) -> int | None:
+    """The axis of the classes in arrays of the logits, whose first axis is that of the rows."""
+    if not isinstance(labels.kind, ClassIndex) or labels.kind.classes not in logits.dims:
+        return None
+    axis = logits.dims.index(labels.kind.classes)
+    return 1 + axis if logits.dims[:axis] + logits.dims[axis + 1 :] == labels.dims else None
+
+
+def sure_and_wrong(contract: Contract, batch: Batch) -> Iterator[Sure]:
+    """The batch with logits of every size on the wrong side of its labels."""
+    for logits, labels in pairs(contract):
+        if logits.name not in batch.args or labels.name not in batch.args:
+            continue
+        x, y = batch.args[logits.name], batch.args[labels.name]
+        axis = _class_axis(logits, labels)
+        sign = _away(x, y, axis) if axis is not None else np.where(y == 1.0, -1.0, 1.0)
+        for size in SIZES:
+            wrong = size * np.maximum(sign, 0.0) if axis is not None else size * sign
+            if bool(np.all(logits.kind.legal(wrong))):
+                made = replace(batch, args={**batch.args, logits.name: wrong})
+                yield Sure(logits=logits.name, size=size, batch=made, sign=sign)
+
+
+def _away(x: Array, y: Array, axis: int) -> Array:
+    """-1 at the class of each index, 1 at the class after it; 0 elsewhere, and where there is no such class."""
+    classes = x.shape[axis]
+    sign = np.zeros_like(x)
+    if classes > 1:
+        place = np.expand_dims(y, axis)
+        known = (place >= 0) & (place < classes)
+        np.put_along_axis(sign, np.where(known, (place + 1) % classes, 0), np.where(known, 1.0, 0.0), axis)
+        np.put_along_axis(sign, np.where(known, place, 0), np.where(known, -1.0, 0.0), axis)
+    return sign
