@@ -58,6 +58,7 @@ LEVELS = {
     "harness.wire": 2,
     "harness.declaring": 0,
     "harness.specimen": 1,
+    "harness.confident": 4,
     "harness.edges": 4,
     "harness.mistakes": 4,
     "harness.inputs": 2,
