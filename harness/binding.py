@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import torch
+
 from harness.contract import Contract
 from harness.deviations import Departure, Fault
 from harness.specimen import Declared
@@ -116,8 +118,8 @@ def bind(
     """
     label = name or getattr(loss, "__qualname__", None) or type(loss).__name__
     constructed = inspect.isclass(loss)
-    # torch.nn.Module takes any keyword and refuses it.
-    own = constructed and getattr(loss.__init__, "__module__", None) != "torch.nn.modules.module"
+    # torch.nn.Module takes any keyword and refuses it; torch.compile puts another function in its place.
+    own = constructed and loss.__init__ is not torch.nn.Module.__init__
     options, needed, options_open = accepted(loss.__init__) if own else ([], [], False)
     forward = getattr(loss, "forward", None) or loss.__call__ if constructed else loss
     target = forward if constructed else (loss.forward if hasattr(loss, "forward") else loss)

@@ -229,6 +229,17 @@ def test_a_class_without_a_constructor_is_bound() -> None:
     assert result.ok, [f.message for f in result.findings]
 
 
+def test_a_class_without_a_constructor_is_bound_after_a_compilation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch.compile replaces the constructor of every Module."""
+    before = torch.nn.Module.__init__
+
+    def patched(self: torch.nn.Module, *args: Any, **kwargs: Any) -> None:
+        before(self, *args, **kwargs)
+
+    monkeypatch.setattr(torch.nn.Module, "__init__", patched)
+    assert validate(Plain, "mse_loss", dtype="float32", check=["reductions"]).ok
+
+
 def test_the_default_of_the_reduction_is_a_note() -> None:
     def sums(input: torch.Tensor, target: torch.Tensor, reduction: str = "sum") -> torch.Tensor:
         value = (input - target) ** 2
