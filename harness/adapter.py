@@ -29,6 +29,11 @@ def part_of(result: Any, output: str) -> Any:
     return getattr(result, output)
 
 
+def label_of(loss: Any, name: str = "") -> str:
+    """What a loss is called where nothing else is said."""
+    return name or getattr(loss, "__name__", None) or type(loss).__name__
+
+
 def fixed_options(loss: Any, options: Mapping[str, Any]) -> Any:
     """A function with options bound, or a class whose constructor has them; as it is without options."""
     if not options:

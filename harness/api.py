@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from harness import records, registry
-from harness.adapter import fixed_options, with_options
+from harness.adapter import fixed_options, label_of, with_options
 from harness.annotations import annotated
 from harness.binding import BindingError, Subject, bind
 from harness.conduct import undisturbed
@@ -109,10 +109,6 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _label(loss: Any, name: str) -> str:
-    return name or getattr(loss, "__name__", None) or type(loss).__name__
-
-
 @undisturbed()
 def subject_for(
     loss: Any,
@@ -125,7 +121,7 @@ def subject_for(
 ) -> Subject:
     """The Subject that ``loss`` is or becomes. Raises UsageError where no Contract fits."""
     known = registry.subject_of(loss) if not isinstance(like, Contract) else None
-    label = _label(loss, name)
+    label = label_of(loss, name)
     try:
         if like is None:
             contract = known.contract if known is not None else registry.contract(label)
@@ -211,7 +207,7 @@ def chosen_subject(
     if (
         inputs is None
         and like is None
-        and registry.named(_label(loss, said.get("name", ""))) is None
+        and registry.named(label_of(loss, said.get("name", ""))) is None
         and annotated(loss)
     ):
         inputs = {}

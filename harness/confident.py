@@ -1,4 +1,4 @@
-"""Logits that are sure of the wrong label: where training needs a gradient most."""
+"""Logits that are confident of the wrong label: where training needs a gradient most."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from harness.cases import Batch
 from harness.contract import Contract
-from harness.domain import Arg, Choice, ClassIndex, Interval, Logits
+from harness.domain import Arg, Choice, ClassIndex, Interval, Length, Logits
 from harness.ulp import Array
 
 SIZES = (30.0, 60.0, 100.0)
@@ -17,7 +17,7 @@ LABELS = (0.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sure:
+class Confident:
     """Logits of one size, with the sign that the gradient of every entry should have; 0 where nothing is said."""
 
     logits: str
@@ -27,8 +27,13 @@ class Sure:
 
 
 def pairs(contract: Contract) -> list[tuple[Arg, Arg]]:
-    """(logits, labels): labels 0 and 1 of the same shape, or class indices with one dimension less."""
-    found = []
+    """(logits, labels): labels 0 and 1 of the same shape, or class indices with one dimension less.
+
+    None of a loss with lengths: what is beyond them has no gradient.
+    """
+    found: list[tuple[Arg, Arg]] = []
+    if any(isinstance(a.kind, Length) for a in contract.args):
+        return found
     for logits in contract.args:
         if logits.role != "input" or logits.shared or not _both_sides(logits):
             continue
@@ -55,8 +60,10 @@ def _class_axis(logits: Arg, labels: Arg) -> int | None:
     return 1 + axis if logits.dims[:axis] + logits.dims[axis + 1 :] == labels.dims else None
 
 
-def sure_and_wrong(contract: Contract, batch: Batch) -> Iterator[Sure]:
-    """The batch with logits of every size on the wrong side of its labels."""
+def confident_and_wrong(contract: Contract, batch: Batch) -> Iterator[Confident]:
+    """The batch with logits of every size on the wrong side of its labels, all of which count."""
+    weights = [a.name for a in contract.args if a.role == "weight" and a.name in batch.args]
+    batch = replace(batch, args={**batch.args, **{n: np.ones_like(batch.args[n]) for n in weights}})
     for logits, labels in pairs(contract):
         if logits.name not in batch.args or labels.name not in batch.args:
             continue
@@ -67,7 +74,7 @@ def sure_and_wrong(contract: Contract, batch: Batch) -> Iterator[Sure]:
             wrong = size * np.maximum(sign, 0.0) if axis is not None else size * sign
             if bool(np.all(logits.kind.legal(wrong))):
                 made = replace(batch, args={**batch.args, logits.name: wrong})
-                yield Sure(logits=logits.name, size=size, batch=made, sign=sign)
+                yield Confident(logits=logits.name, size=size, batch=made, sign=sign)
 
 
 def _away(x: Array, y: Array, axis: int) -> Array:

@@ -77,6 +77,8 @@ class Contract:
     without an axis for the rows, and nothing is asked of several rows in one call."""
     caveat: str = ""
     """What is said beside every table where the loss in float64 stands in for an oracle; empty where there is one."""
+    itself: bool = False
+    """Whether the loss in float64 stands in for the values too, and no formula is known."""
     near_kink: Masks | None = None
     """Rows so close to a kink that finite differences would cross it; they are left out of gradcheck."""
     arrange: Arrange | None = None

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from harness.adapter import Adapter, fixed_options, with_options
+from harness.adapter import Adapter, fixed_options, label_of, with_options
 from harness.annotations import read
 from harness.binding import BindingError, Subject, accepted, bind
 from harness.checks.sampling import calm_batches
@@ -78,7 +78,7 @@ def custom(
     loss calls ``none``, ``mean`` and ``sum``. Raises BindingError, InputsError, UnknownLawError or NoReferenceError, in
     one line each.
     """
-    label = name or getattr(loss, "__name__", None) or type(loss).__name__
+    label = label_of(loss, name)
     options = dict(init or {})
     try:
         fixed = fixed_options(loss, options)
@@ -125,6 +125,7 @@ def custom(
         scales=NO_SCALES,
         layouts=("rows", "strided"),
         coupled=coupled,
+        itself=oracle is None,
         caveat="; ".join((SELF_REFERENCED if oracle is None else GRADIENTS_SELF_REFERENCED, *_said(told))),
         arrange=arrange,
     )

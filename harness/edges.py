@@ -35,11 +35,11 @@ def _pairs(contract: Contract, batch: Batch) -> Iterator[tuple[Arg, Arg]]:
                 yield first, second
 
 
-def _axis(arg: Arg, values: Any, length: float) -> Any:
-    """Every vector of the argument along the first axis: cosines of such vectors are 1 and -1 without rounding."""
+def _axis(values: Any, length: float) -> Any:
+    """Every vector along the first axis: cosines of such vectors are 1 and -1 without rounding."""
     found = np.zeros_like(values)
     found[..., 0] = length
-    return found if bool(np.all(arg.kind.legal(found))) else values
+    return found
 
 
 def edges(contract: Contract, batch: Batch) -> Iterator[tuple[str, Batch]]:
@@ -65,12 +65,13 @@ def edges(contract: Contract, batch: Batch) -> Iterator[tuple[str, Batch]]:
                 yield made(f"all {what} {constant:g}: {', '.join(args)}", args)
     for first, second in _pairs(contract, batch):
         yield made(f"{first.name} is {second.name}", {first.name: batch.args[second.name].copy()})
-    vectors = [a for a in contract.args if isinstance(a.kind, Embedding) and a.dims and a.name in batch.args]
-    if len(vectors) > 1:
-        args = {a.name: _axis(a, batch.args[a.name], 1.0) for a in vectors}
+    vectors = [
+        a.name
+        for a in contract.args
+        if isinstance(a.kind, Embedding) and a.dims and bool(np.all(a.kind.legal(np.array([-1.0, 1.0]))))
+    ]
+    args = {name: _axis(batch.args[name], 1.0) for name in vectors if name in batch.args}
+    if len(args) > 1:
         yield made(f"all vectors along one axis: {', '.join(args)}", args)
-        first = vectors[0]
-        yield made(
-            f"{first.name} against the other vectors",
-            {**args, first.name: _axis(first, batch.args[first.name], -1.0)},
-        )
+        turned = next(iter(args))
+        yield made(f"{turned} against the other vectors", {**args, turned: _axis(batch.args[turned], -1.0)})

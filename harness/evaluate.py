@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.autograd.forward_ad as forward_ad
 
 from harness.binding import Subject
 from harness.cases import Batch
@@ -99,7 +100,7 @@ def to_array(tensor: Tensor) -> Array:
 # -- layouts: rows-first arrays <-> the shapes torch is called with ----------------------------------------------------
 
 
-def _halves(rows: int) -> tuple[int, int]:
+def halves(rows: int) -> tuple[int, int]:
     return (2, rows // 2) if rows % 2 == 0 and rows > 0 else (1, rows)
 
 
@@ -112,7 +113,7 @@ def _place(array: npt.NDArray[Any], arg: Arg, layout: str) -> npt.NDArray[Any]:
     if layout == "single":
         row: npt.NDArray[Any] = array[0]
         return row
-    split = _halves(len(array))
+    split = halves(len(array))
     if layout == "matrix":
         return array.reshape(split + array.shape[1:])
     # spatial: rows over (N, d), classes between them
@@ -376,6 +377,8 @@ def differentiate(subject: Subject, batch: Batch, mode: str, leaves: tuple[str, 
                     torch.autograd.gradgradcheck(loss, inputs, fast_mode=fast)
                 else:
                     forward = mode == "forward-mode"
+                    if forward:
+                        _forward_once(loss, inputs)
                     torch.autograd.gradcheck(
                         loss, inputs, fast_mode=fast, check_forward_ad=forward, check_backward_ad=not forward
                     )
@@ -384,6 +387,14 @@ def differentiate(subject: Subject, batch: Batch, mode: str, leaves: tuple[str, 
                 raise
             return Raised.of(error, batch)
     return None
+
+
+def _forward_once(loss: Callable[..., Tensor], inputs: tuple[Tensor, ...]) -> None:
+    """Raise where no tangent comes out, as of a compiled function; gradcheck would take it for zeros."""
+    with forward_ad.dual_level():
+        value = loss(*(forward_ad.make_dual(x.detach(), torch.ones_like(x)) for x in inputs))
+        if forward_ad.unpack_dual(value).tangent is None:
+            raise NotImplementedError("forward-mode differentiation: expected a tangent, got none")
 
 
 def _backward_twice(loss: Callable[..., Tensor], inputs: tuple[Tensor, ...]) -> None:

@@ -162,13 +162,12 @@ def _shares(contract: Contract, batch: Batch) -> dict[float, str]:
     return found
 
 
-def explanation(contract: Contract, batch: Batch, got: Array, tolerance: float) -> tuple[str, int] | None:
+def explanation(contract: Contract, batch: Batch, truth: Array, got: Array, tolerance: float) -> tuple[str, int] | None:
     """(what is wrong, a row that shows it), or None where the values are right or no known mistake explains them.
 
     ``tolerance`` is relative. A mistake must explain every row in which both are finite, and differ from the truth in
     at least FEWEST of them.
     """
-    truth = batch.truth(contract).value.exact
     with np.errstate(all="ignore"):
         wrong = ~_close(got, truth, tolerance)
         if int(wrong.sum()) < FEWEST:

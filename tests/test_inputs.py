@@ -233,7 +233,7 @@ def of_softmax(x: Tensor, y: Tensor) -> Tensor:
 
 
 ONE, MANY = {"x": logits("N"), "y": binary("N")}, {"x": logits("N", "C"), "y": class_index("N", classes="C")}
-SURE: list[tuple[Any, dict[str, Any], set[str]]] = [
+CONFIDENT: list[tuple[Any, dict[str, Any], set[str]]] = [
     (by_probability, ONE, {"dead-gradient"}),
     (of_softmax, MANY, {"dead-gradient"}),
     (lambda x, y: (2 * y - 1) * x, ONE, {"wrong-direction"}),
@@ -242,13 +242,29 @@ SURE: list[tuple[Any, dict[str, Any], set[str]]] = [
     (lambda x, y: F.cross_entropy(x, y, reduction="none", label_smoothing=0.1), MANY, set()),
     (lambda x, y: F.multi_margin_loss(x, y, reduction="none"), MANY, set()),
     (lambda x, y: F.relu(1 - (2 * y - 1) * x), ONE, set()),
+    # What an element has of a mean over many, and what a mask leaves out, is no gradient that died.
+    (
+        lambda x, y: F.binary_cross_entropy_with_logits(x, y, reduction="none").mean((1, 2)),
+        {"x": logits("N", 128, 128), "y": binary("N", 128, 128)},
+        set(),
+    ),
+    (
+        lambda x, y, m: (m * F.binary_cross_entropy_with_logits(x, y, reduction="none")).sum(1),
+        {"x": logits("N", "D"), "y": binary("N", "D"), "m": mask("N", "D")},
+        set(),
+    ),
+    (
+        lambda x, y: F.binary_cross_entropy_with_logits(x.detach(), y, reduction="none") + 0 * x,
+        ONE,
+        {"dead-gradient"},
+    ),
 ]
 
 
-@pytest.mark.parametrize(("loss", "inputs", "kinds"), SURE)
-def test_logits_that_are_sure_of_the_wrong_label_have_a_gradient(loss: Any, inputs: Any, kinds: set[str]) -> None:
+@pytest.mark.parametrize(("loss", "inputs", "kinds"), CONFIDENT)
+def test_logits_that_are_confident_of_the_wrong_label_have_a_gradient(loss: Any, inputs: Any, kinds: set[str]) -> None:
     result = validate(loss, inputs=inputs, name="it", check="edges", **F32)
-    shown = [f for t in result.trials if t.item.startswith("logits that are sure") for f in t.findings]
+    shown = [f for t in result.trials if t.item.startswith("logits that are confident") for f in t.findings]
     assert {f.kind for f in shown} == kinds
     assert {f.severity for f in shown} <= {"weakness"}
 

@@ -169,6 +169,17 @@ def test_what_no_mistake_explains_is_left_to_the_check_of_values() -> None:
     assert not validate(wrong, like="mse_loss", check="value", dtype="float32").ok
 
 
+def test_an_oracle_that_is_given_has_a_formula() -> None:
+    def halved(x: Tensor, y: Tensor) -> Tensor:
+        return 0.5 * (x - y).square()
+
+    inputs = {"x": real("N", low=-8.0, high=8.0), "y": real("N", low=-8.0, high=8.0)}
+    options: dict[str, Any] = {"inputs": inputs, "dtype": "float32", "check": "mistakes", "name": "it"}
+    wrong = validate(halved, oracle=lambda x, y: (x - y) ** 2, **options)
+    assert [f.message.partition(": expected")[0] for f in wrong.findings] == ["it: every value is halved"]
+    assert validate(halved, oracle=lambda x, y: 0.5 * (x - y) ** 2, **options).ok
+
+
 def test_a_loss_that_refers_to_itself_has_no_formula_to_be_wrong() -> None:
     result: Result = validate(
         lambda x: x.abs(), inputs={"x": real("N", low=-1.0, high=1.0)}, dtype="float32", name="it"

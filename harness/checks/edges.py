@@ -6,20 +6,20 @@ import msgspec
 import numpy as np
 
 from harness.binding import Subject
-from harness.cases import Batch
 from harness.checks.base import Check, Context, Outcome, register
-from harness.checks.grading import Evidence, Mask, defect, refusal
+from harness.checks.grading import Evidence, in_rows, refusal
 from harness.checks.relation import finished
 from harness.checks.sampling import calm_batches
-from harness.confident import pairs, sure_and_wrong
+from harness.confident import confident_and_wrong, pairs
 from harness.edges import edges
 from harness.evaluate import observe_rows
-from harness.findings import reproduction, show
-from harness.itself import SELF_REFERENCED
-from harness.records import Finding
+from harness.findings import show
 
 ROWS = 3
 CONFIDENT_ROWS = 8
+CONFIDENT = "logits that are confident of the wrong label"
+LEAST = 1e-4
+"""A slope that trains, of all elements of a row together; that of cross-entropy is nearly 1 there."""
 
 
 def at_edges(context: Context) -> Outcome:
@@ -38,7 +38,7 @@ def at_edges(context: Context) -> Outcome:
         evidence.cases += edge.rows(contract)
         truth = edge.truth(contract).value.exact
         # An oracle that is given says where nan is meant; the loss in float64 breaks where the loss does.
-        meant = np.isnan(truth) & (not contract.caveat.startswith(SELF_REFERENCED))
+        meant = np.isnan(truth) & (not contract.itself)
         finite = np.isfinite(truth) if seen.value is None else np.isfinite(seen.value) & np.isfinite(truth)
         for name, array in seen.outputs().items():
             broken = np.isnan(array).reshape(len(array), -1).any(axis=1)
@@ -47,18 +47,13 @@ def at_edges(context: Context) -> Outcome:
             what = "value" if name == "value" else f"gradient with respect to {name}"
             if (broken & ~meant).any():
                 said = f"{what}: {says}: expected a number, got nan"
-                evidence.put(_found(subject, edge, broken & ~meant, name, "nan", said, "a number"))
+                evidence.put(in_rows(subject, edge, broken & ~meant, "nan", said, name, "a number"))
             steep = np.isinf(array).reshape(len(array), -1).any(axis=1)
             if name != "value" and steep.shape == finite.shape and (steep & finite).any():
                 said = f"{what}: {says}: expected a finite slope of a finite loss, got an infinite one"
-                found = _found(subject, edge, steep & finite, name, "infinite-slope", said, "a finite slope")
+                found = in_rows(subject, edge, steep & finite, "infinite-slope", said, name, "a finite slope")
                 evidence.put(msgspec.structs.replace(found, severity="weakness"))
     return evidence.outcome()
-
-
-LEAST = 1e-4
-"""A slope that trains; that of cross-entropy is nearly 1 there."""
-CONFIDENT = "logits that are sure of the wrong label"
 
 
 def confident(context: Context) -> Outcome:
@@ -66,41 +61,28 @@ def confident(context: Context) -> Outcome:
     subject, contract = context.subject, context.subject.contract
     evidence = Evidence(subject=subject, precision=context.precision)
     batch = next(calm_batches(subject, context.precision, context.device, CONFIDENT_ROWS, CONFIDENT))
-    for sure in sure_and_wrong(contract, batch):
-        seen = observe_rows(subject, sure.batch)
+    for made in confident_and_wrong(contract, batch):
+        seen = observe_rows(subject, made.batch)
         stopped = refusal(context, seen)
         if stopped is not None:
             return stopped
-        evidence.cases += sure.batch.rows(contract)
-        slope = seen.gradients.get(sure.logits)
-        if slope is None or slope.shape != sure.sign.shape:
-            continue
-        toward = np.where(sure.sign == 0.0, np.inf, slope * sure.sign)
+        evidence.cases += made.batch.rows(contract)
+        slope = seen.gradients.get(made.logits, np.zeros_like(made.sign))
+        # Of a mean over the elements of a row every element has its share.
+        least = LEAST / np.maximum(made.sign.reshape(len(slope), -1).astype(bool).sum(axis=1), 1)
+        least = least.reshape(-1, *[1] * (slope.ndim - 1))
+        toward = np.where(made.sign == 0.0, np.inf, slope * made.sign)
         for kind, says, wrong in (
-            ("dead-gradient", "one that trains", np.abs(toward) < LEAST),
-            ("wrong-direction", "one that leads to the label", toward <= -LEAST),
+            ("dead-gradient", "one that trains", np.abs(toward) < least),
+            ("wrong-direction", "one that leads to the label", toward <= -least),
         ):
             rows = np.asarray(wrong.reshape(len(wrong), -1).any(axis=1), np.bool_)
             if rows.any():
-                got = show(float(slope[wrong][0]))
-                said = (
-                    f"gradient with respect to {sure.logits}: {CONFIDENT} by {sure.size:g}: expected {says}, got {got}"
-                )
-                found = _found(subject, sure.batch, rows, sure.logits, kind, said, f"at least {LEAST:g} in magnitude")
+                where = f"gradient with respect to {made.logits}: {CONFIDENT} by {made.size:g}"
+                said = f"{where}: expected {says}, got {show(float(slope[wrong][0]))}"
+                found = in_rows(subject, made.batch, rows, kind, said, made.logits, f"not below {LEAST:g}")
                 evidence.put(msgspec.structs.replace(found, severity="weakness"))
     return finished(context, evidence)
-
-
-def _found(subject: Subject, edge: Batch, rows: Mask, output: str, kind: str, message: str, want: str) -> Finding:
-    """A defect with the first of the rows and the lines that reproduce it."""
-    wrong = np.flatnonzero(rows)
-    case = edge.take(subject.contract, wrong[:1])
-    return msgspec.structs.replace(
-        defect(subject, kind, message, batch=case, output=output),
-        reproduction=reproduction(subject, case, output, want),
-        count=int(wrong.size),
-        total=len(rows),
-    )
 
 
 def _items(subject: Subject) -> tuple[str, ...]:

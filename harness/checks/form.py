@@ -14,7 +14,7 @@ from harness.binding import Subject
 from harness.cases import Batch
 from harness.checks.base import Check, Context, Outcome, register
 from harness.checks.grading import Evidence, VacuousCheckError, convention, defect, note, refused
-from harness.checks.reductions import shape_of as unreduced_shape
+from harness.checks.grading import shape_of as unreduced_shape
 from harness.checks.sampling import calm_batches, settings_of
 from harness.evaluate import (
     Form,

@@ -29,7 +29,7 @@ from harness.checks.base import Context, Outcome
 from harness.conditioning import gradient_conditioning, value_conditioning
 from harness.contract import Contract
 from harness.deviations import Departure, Deviation, Fault, Points, admitted
-from harness.evaluate import Observation, Raised, observe
+from harness.evaluate import Observation, Raised, halves, observe
 from harness.judge import Judged, Limits, constant_of, grade_entries, terms_of
 from harness.minimise import one_row
 from harness.records import Finding
@@ -45,6 +45,8 @@ LARGE = 512
 """Numbers beyond which a case is described by its size instead of being written out."""
 
 
+SHAPED = ("matrix", "spatial")
+"""Layouts in which the unreduced loss has two axes."""
 HEADROOM = 2.0**-4
 """Share of the largest number that a row may reach where sums of rows are judged."""
 
@@ -95,6 +97,18 @@ def defect(subject: Subject, kind: str, message: str, *, batch: Batch | None = N
     return Finding(severity="defect", kind=kind, output=output, message=f"{subject.name}: {message}", case=case)
 
 
+def in_rows(subject: Subject, batch: Batch, wrong: Mask, kind: str, message: str, output: str, want: str) -> Finding:
+    """A defect in some rows of a batch, with the first of them and the lines that reproduce it."""
+    rows = np.flatnonzero(wrong)
+    case = batch.take(subject.contract, rows[:1])
+    return msgspec.structs.replace(
+        defect(subject, kind, message, batch=case, output=output),
+        reproduction=text.reproduction(subject, case, output, want),
+        count=len(rows),
+        total=len(wrong),
+    )
+
+
 def note(subject: Subject, kind: str, message: str, *, batch: Batch | None = None, output: str = "") -> Finding:
     return msgspec.structs.replace(defect(subject, kind, message, batch=batch, output=output), severity="note")
 
@@ -137,6 +151,20 @@ def covered_rows(subject: Subject, batch: Batch, truth: Truth, outputs: Iterable
         for departure in subject.departures:
             covered |= departure.covers(output, points, shape).reshape(len(covered), -1).any(axis=1)
     return covered
+
+
+def shape_of(batch: Batch, rows: int) -> tuple[int, ...]:
+    """The shape of the unreduced loss in the batch's layout."""
+    if batch.layout == "single":
+        return ()
+    return halves(rows) if batch.layout in SHAPED else (rows,)
+
+
+def coefficients_of(subject: Subject, batch: Batch, reduction: str) -> Array:
+    """What a reduction multiplies every row by."""
+    rows = batch.rows(subject.contract)
+    arguments = {**batch.args, **batch.parameters}
+    return subject.contract.reductions[reduction](arguments, shape_of(batch, rows))
 
 
 def reduced_truth(contract: Contract, batch: Batch, truth: Truth, coefficients: Array) -> Truth:

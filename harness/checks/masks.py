@@ -13,13 +13,13 @@ import numpy as np
 from harness.binding import Subject
 from harness.cases import Batch
 from harness.checks.base import Context, Outcome
-from harness.checks.grading import Evidence, Mask, defect, refusal
+from harness.checks.grading import Evidence, Mask, in_rows, refusal
 from harness.checks.relation import Side, finished, judge_relation, own_gradients, side
 from harness.checks.sampling import calm_batches
 from harness.contract import Contract
 from harness.domain import Arg, Choice
 from harness.evaluate import observe_rows
-from harness.findings import reproduction, show
+from harness.findings import show
 
 ROWS = 24
 CLOSE = 64.0
@@ -90,13 +90,7 @@ def _reached(before: Side, dirty: Batch, says: str) -> Iterator[Any]:
         row = int(np.flatnonzero(wrong)[0])
         entry = int(np.flatnonzero(np.ravel(~near[row]))[0])
         expected, found = (float(np.ravel(array[row])[entry]) for array in (want, got))
-        case = dirty.take(subject.contract, np.array([row]))
         what = "value" if name == "value" else f"gradient with respect to {name}"
         said = f"{says}: {what}: expected {show(expected)}, got {show(found)}"
-        yield msgspec.structs.replace(
-            defect(subject, "ignored", said, batch=case, output=name),
-            severity="weakness",
-            count=int(wrong.sum()),
-            total=len(wrong),
-            reproduction=reproduction(subject, case, name, expected),
-        )
+        shown = in_rows(subject, dirty, wrong, "ignored", said, name, repr(expected))
+        yield msgspec.structs.replace(shown, severity="weakness")

@@ -12,7 +12,7 @@ from harness.binding import Subject
 from harness.bounds import UNSTABLE
 from harness.cases import Batch
 from harness.checks.base import Check, Context, Outcome, register
-from harness.checks.grading import defect, reduced_truth, refusal, shaped
+from harness.checks.grading import coefficients_of, defect, in_rows, reduced_truth, refusal, shaped
 from harness.checks.sampling import calm_batches
 from harness.evaluate import Observation, observe, observe_rows
 from harness.findings import reproduction
@@ -49,7 +49,7 @@ def _of_value(subject: Subject, batch: Batch, truth: Truth, seen: Observation) -
     if "value" not in shaped(seen, truth):
         return
     assert seen.value is not None
-    found = explanation(subject.contract, batch, seen.value, TOLERANCE)
+    found = explanation(subject.contract, batch, truth.value.exact, seen.value, TOLERANCE)
     if found is not None:
         says, row = found
         yield _shown(subject, batch, "value", row, (), says, seen.value, truth.value.exact)
@@ -81,8 +81,7 @@ def _of_reductions(subject: Subject, batch: Batch) -> Iterator[Finding]:
     if len(names) < 2 or contract.coupled:
         return
     truth, rows = batch.truth(contract), batch.rows(contract)
-    given = {**batch.args, **batch.parameters}
-    coefficients = {name: contract.reductions[name](given, (rows,)) for name in names}
+    coefficients = {name: coefficients_of(subject, batch, name) for name in names}
     wanted = {
         n: float(reduced_truth(contract, replace(batch, reduction=n), truth, c).value.exact.ravel()[0])
         for n, c in coefficients.items()
@@ -110,21 +109,15 @@ def _shown(
 ) -> Finding:
     """The finding of a mistake, with one row that shows it."""
     one, other = float(np.asarray(got)[(row, *entry)]), float(np.asarray(want)[(row, *entry)])
-    case = batch.take(subject.contract, np.array([row]))
-    rows = batch.rows(subject.contract)
-    return msgspec.structs.replace(
-        defect(subject, "mistake", f"{says}: expected {other!r}, got {one!r}", batch=case, output=output),
-        got=to_hex(one),
-        want=to_hex(other),
-        count=rows,
-        total=rows,
-        reproduction=reproduction(subject, case, output, other),
-    )
+    here = np.arange(batch.rows(subject.contract)) == row
+    said = f"{says}: expected {other!r}, got {one!r}"
+    found = in_rows(subject, batch, here, "mistake", said, output, repr(other))
+    return msgspec.structs.replace(found, got=to_hex(one), want=to_hex(other), count=len(here))
 
 
 def _items(subject: Subject) -> tuple[str, ...]:
     """A loss that refers to itself has no formula to be wrong."""
-    return () if subject.contract.caveat else ("",)
+    return () if subject.contract.itself else ("",)
 
 
 register(Check(name="mistakes", run=mistakes, items=_items, dtypes=lambda subject, item: DTYPES))

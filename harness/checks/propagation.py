@@ -13,6 +13,7 @@ from harness.checks.base import Check, Context, Outcome, register
 from harness.checks.grading import (
     Evidence,
     VacuousCheckError,
+    coefficients_of,
     covered_rows,
     judge_reduced,
     note,
@@ -100,12 +101,12 @@ def _look(context: Context, batch: Batch, what: str, evidence: Evidence) -> Outc
     evidence.cases += batch.rows(contract)
     evidence.add(batch, judge(contract, batch, truth, shaped(seen, truth), subject.departures), what)
     explained = covered_rows(subject, batch, truth, truth.outputs()).any()
-    for reduction, coefficients_of in contract.reductions.items():
+    for reduction in contract.reductions:
         if reduction not in subject.reductions or explained:
             continue
         whole = replace(batch, reduction=reduction)
         seen = observe(subject, whole)
-        coefficients = coefficients_of({**batch.args, **batch.parameters}, (batch.rows(contract),))
+        coefficients = coefficients_of(subject, batch, reduction)
         expected = reduced_truth(contract, whole, truth, coefficients)
         judged = judge_reduced(subject, whole, truth, coefficients, expected, shaped(seen, expected))
         evidence.add(whole, judged, f"{what}, reduction={reduction}")

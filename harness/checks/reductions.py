@@ -13,8 +13,10 @@ from harness.cases import Batch
 from harness.checks.base import Check, Context, Outcome, register
 from harness.checks.grading import (
     LARGE,
+    SHAPED,
     Evidence,
     VacuousCheckError,
+    coefficients_of,
     convention,
     covered_rows,
     defect,
@@ -24,6 +26,7 @@ from harness.checks.grading import (
     numbers_in,
     reduced_truth,
     refusal,
+    shape_of,
     shaped,
 )
 from harness.checks.plain import plain_batches, plain_rows
@@ -40,7 +43,7 @@ from harness.checks.sampling import (
 )
 from harness.contract import Contract
 from harness.domain import Logits, ignored_index
-from harness.evaluate import Observation, _halves, observe
+from harness.evaluate import Observation, observe
 from harness.generate import seeded
 from harness.judge import Judged
 from harness.ulp import FLOAT32, Array
@@ -49,22 +52,8 @@ from reference.truth import Truth
 ROWS = (1, 7, 1000)
 MANY_ROWS = 70_000
 """More elements than the largest number of float16."""
-SHAPED = ("matrix", "spatial")
 DEPRECATED = tuple((s, r) for s in (None, True, False) for r in (None, True, False) if (s, r) != (None, None))
 WARNS_MEAN = "batchmean"
-
-
-def shape_of(batch: Batch, rows: int) -> tuple[int, ...]:
-    """The shape of the unreduced loss in the batch's layout."""
-    if batch.layout == "single":
-        return ()
-    return _halves(rows) if batch.layout in SHAPED else (rows,)
-
-
-def coefficients_of(subject: Subject, batch: Batch, reduction: str) -> Array:
-    rows = batch.rows(subject.contract)
-    arguments = {**batch.args, **batch.parameters}
-    return subject.contract.reductions[reduction](arguments, shape_of(batch, rows))
 
 
 def compare(context: Context, batch: Batch, reduction: str, evidence: Evidence, what: str) -> Outcome | None:

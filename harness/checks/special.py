@@ -13,6 +13,7 @@ from harness.cases import Batch
 from harness.checks.base import Check, Context, Outcome, register
 from harness.checks.grading import (
     Evidence,
+    coefficients_of,
     defect,
     judge_reduced,
     limits_of,
@@ -76,16 +77,11 @@ def batch_of(subject: Subject, special: Special, p: Precision, device: str, *, r
     )
 
 
-def coefficients_of(subject: Subject, batch: Batch) -> Array:
-    rows = batch.rows(subject.contract)
-    return subject.contract.reductions[batch.reduction]({**batch.args, **batch.parameters}, (rows,))
-
-
 def truth_of(subject: Subject, batch: Batch) -> Truth:
     truth = batch.truth(subject.contract)
     if batch.reduction == "none":
         return truth
-    return reduced_truth(subject.contract, batch, truth, coefficients_of(subject, batch))
+    return reduced_truth(subject.contract, batch, truth, coefficients_of(subject, batch, batch.reduction))
 
 
 def judged(subject: Subject, batch: Batch, seen: Observation) -> list[Judged]:
@@ -94,7 +90,7 @@ def judged(subject: Subject, batch: Batch, seen: Observation) -> list[Judged]:
     if batch.reduction == "none":
         return judge(subject.contract, batch, expected, got, subject.departures)
     truth = batch.truth(subject.contract)
-    return judge_reduced(subject, batch, truth, coefficients_of(subject, batch), expected, got)
+    return judge_reduced(subject, batch, truth, coefficients_of(subject, batch, batch.reduction), expected, got)
 
 
 def satisfies(want: str | float, value: Array, slack: Array | float = 0.0) -> Mask:
