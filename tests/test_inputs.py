@@ -269,6 +269,17 @@ def test_logits_that_are_confident_of_the_wrong_label_have_a_gradient(loss: Any,
     assert {f.severity for f in shown} <= {"weakness"}
 
 
+def test_a_loss_that_ties_its_examples_together_is_told_how_to_be_declared() -> None:
+    def spread(x: Tensor) -> Tensor:
+        return torch.cdist(x, x).sum()
+
+    options: dict[str, Any] = {"name": "it", "check": "reductions", **F32}
+    (finding,) = validate(spread, inputs={"x": real("N", 2, **SMALL)}, **options).findings
+    assert "call the batch B and not N in the declarations" in finding.message
+    tied = validate(spread, inputs={"x": real("B", 2, **SMALL)}, name="it", check="value", **F32)
+    assert not [f for f in tied.findings if f.kind == "reduction"]
+
+
 def test_an_oracle_says_where_nan_is_meant() -> None:
     def mean(x: Tensor, mask: Tensor) -> Tensor:
         return (x * mask).sum(1) / mask.sum(1)
