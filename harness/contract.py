@@ -39,6 +39,7 @@ class Parameter:
             raise ValueError(f"Parameter {self.name}: expected at least one value, got none")
 
 
+Adjoints = Callable[[Mapping[str, npt.NDArray[Any]]], Mapping[str, Array]]
 Arrange = Callable[[dict[str, Any], Mapping[str, Any]], dict[str, Any]]
 """(drawn arguments, parameters) -> arguments that are legal together; pure."""
 SCALAR_REDUCTIONS: Mapping[str, Coefficients] = MappingProxyType({"sum": total, "mean": mean})
@@ -79,6 +80,9 @@ class Contract:
     """What is said beside every table where the loss in float64 stands in for an oracle; empty where there is one."""
     itself: bool = False
     """Whether the loss in float64 stands in for the values too, and no formula is known."""
+    adjoints: Adjoints | None = None
+    """How far rounding inside the backward pass moves every gradient, where no oracle has its scales: arguments by
+    name -> array of the shape of each gradient, in units of u."""
     near_kink: Masks | None = None
     """Rows so close to a kink that finite differences would cross it; they are left out of gradcheck."""
     arrange: Arrange | None = None

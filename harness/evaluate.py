@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 import torch.autograd.forward_ad as forward_ad
 
+from harness.adjoints import rounding
 from harness.binding import Subject
 from harness.cases import Batch
 from harness.conduct import SuspendedError, calling, own, watch
@@ -251,6 +252,31 @@ def _one_by_one(subject: Subject, batch: Batch, *, gradients: bool) -> Observati
         mutated=tuple(dict.fromkeys(m for s in seen for m in s.mutated)),
         used_rng=any(s.used_rng for s in seen),
     )
+
+
+def adjoint_rounding(subject: Subject, batch: Batch) -> dict[str, Array]:
+    """``harness.adjoints.rounding`` of every row; nothing where the Subject raises."""
+    contract, rows = subject.contract, batch.rows(subject.contract)
+    together = subject.takes_none and not contract.coupled
+    parts = [batch] if together else [batch.take(contract, np.array([r])) for r in range(rows)]
+    try:
+        found = [_rounded(subject, part) for part in parts]
+    except BaseException as error:
+        if not own(error):
+            raise
+        return {}
+    names = set.intersection(*(set(f) for f in found)) if found else set()
+    return {n: np.concatenate([f[n] for f in found]) for n in names if not contract.arg(n).shared}
+
+
+def _rounded(subject: Subject, batch: Batch) -> dict[str, Array]:
+    layout, rows = _layout(subject, batch), batch.rows(subject.contract)
+    with calling(subject, batch, gradients=True), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tensors = tensors_of(subject, batch, gradients=True)
+        leaves = {n: t for n, t in tensors.items() if t.requires_grad}
+        found = rounding(result_of(subject, batch, tensors).sum(), leaves)
+    return {n: _gather(to_array(g), subject.contract.arg(n), layout, rows) for n, g in found.items()}
 
 
 def settled(subject: Subject) -> Subject:

@@ -11,14 +11,17 @@ import numpy.typing as npt
 
 from harness.binding import Subject
 from harness.cases import Batch
-from harness.evaluate import observe_rows
-from harness.mapped import can_be_mapped, mapped
+from harness.evaluate import Observation, adjoint_rounding, observe_rows
+from harness.mapped import Mapped, can_be_mapped, mapped, mapped_rounding
 from harness.ulp import FLOAT64, Array
 from reference.truth import Output, Truth, output
 
 SELF_REFERENCED = "self-referenced: finds instability, not a wrong formula"
 GRADIENTS_SELF_REFERENCED = "gradients self-referenced: of these, finds instability, not a wrong formula"
-NO_SCALES = "B_ref = abs(f); B_abs = 1 + the largest input magnitude, of a gradient also + its largest entry in the row"
+NO_SCALES = (
+    "B_ref = abs(f); B_abs = 1 + the largest input magnitude; of a gradient also + its largest entry in the row, "
+    "+ what rounding of the adjoints moves, times 1/u"
+)
 
 Values = Callable[..., Any]
 """An oracle of a user: float64 arrays by name, rows first -> values (R,)."""
@@ -58,33 +61,45 @@ def _truth(value: Array, gradients: Mapping[str, Array], args: Mapping[str, npt.
     )
 
 
-def reference(subject: Subject, values: Values | None = None) -> Callable[..., Truth]:
-    """An oracle made of the Subject in float64; the values are those of ``values`` where it is given."""
-    contract = subject.contract
-    kinds = {a.name: a.kind.integral for a in contract.args}
+class Itself:
+    """The reference made of a Subject in float64; the values are those of ``values`` where it is given."""
 
-    works: bool | None = None
+    def __init__(self, subject: Subject, values: Values | None = None) -> None:
+        self.subject, self.values = subject, values
+        self.integral = {a.name: a.kind.integral for a in subject.contract.args}
 
-    def oracle(**args: Any) -> Truth:
-        nonlocal works
+    def truth(self, **args: Any) -> Truth:
+        """The oracle. Raises NoReferenceError where the Subject or ``values`` give nothing."""
+        batch = self._batch(args)
+        seen: Mapped | Observation | None = mapped(self.subject, batch) if self._maps(batch) else None
+        if seen is None:
+            seen = observe_rows(self.subject, batch)
+            if seen.raised is not None or seen.value is None:
+                name = self.subject.name
+                raise NoReferenceError(f"{name} in float64: expected a result to refer to, got {seen.raised}")
+        assert seen.value is not None
+        own = seen.value if self.values is None else asked(self.values, batch.args, len(seen.value))
+        return _truth(own, seen.gradients, batch.args)
+
+    def adjoints(self, args: Mapping[str, npt.NDArray[Any]]) -> Mapping[str, Array]:
+        """How far rounding inside the backward pass moves the gradients: see ``harness.adjoints``."""
+        batch = self._batch(args)
+        return mapped_rounding(self.subject, batch) if self._maps(batch) else adjoint_rounding(self.subject, batch)
+
+    def _batch(self, args: Mapping[str, Any]) -> Batch:
         exact = {
-            n: np.asarray(a, np.int64 if kinds[n] else np.float64)
+            n: np.asarray(a, np.int64 if self.integral[n] else np.float64)
             for n, a in args.items()
-            if n in kinds and a is not None
+            if n in self.integral and a is not None
         }
-        batch = Batch(args=exact, precision=FLOAT64)
-        if works is None:
-            works = not subject.takes_none and can_be_mapped(subject, batch)
-        if works and (many := mapped(subject, batch)) is not None:
-            own = many.value if values is None else asked(values, exact, len(many.value))
-            return _truth(own, many.gradients, exact)
-        seen = observe_rows(subject, batch)
-        if seen.raised is not None or seen.value is None:
-            raise NoReferenceError(f"{subject.name} in float64: expected a result to refer to, got {seen.raised}")
-        own = seen.value if values is None else asked(values, exact, len(seen.value))
-        return _truth(own, seen.gradients, exact)
+        return Batch(args=exact, precision=FLOAT64)
 
-    return oracle
+    def _maps(self, batch: Batch) -> bool:
+        if self._mapped is None:
+            self._mapped = not self.subject.takes_none and can_be_mapped(self.subject, batch)
+        return self._mapped
+
+    _mapped: bool | None = None
 
 
 def asked(values: Values, args: Mapping[str, npt.NDArray[Any]], rows: int) -> Array:
@@ -101,6 +116,5 @@ def asked(values: Values, args: Mapping[str, npt.NDArray[Any]], rows: int) -> Ar
 
 def referenced(subject: Subject, values: Values | None = None) -> Subject:
     """The Subject with a reference of its own in its Contract."""
-    oracle = reference(subject, values)
-    contract = replace(subject.contract, oracle=oracle)
-    return replace(subject, contract=contract)
+    own = Itself(subject, values)
+    return replace(subject, contract=replace(subject.contract, oracle=own.truth, adjoints=own.adjoints))

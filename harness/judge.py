@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -98,6 +98,7 @@ class Limits:
         self.shared = frozenset(a.name for a in contract.args if a.shared)
         self._known: Mask = np.zeros(len(truth.value.exact), np.bool_)
         self._moved: dict[str, Array] = {}
+        self._adjoints: dict[str, Array] = {}
 
     def whole(self, name: str) -> bool:
         """Whether an output has no rows of its own: a reduced value, the gradient of a shared argument."""
@@ -120,10 +121,12 @@ class Limits:
         else:
             self.condition(index)
             moved = self._moved[name][index]
+            if name in self._adjoints:
+                want = replace(want, absolute=want.absolute + self._adjoints[name][index])
         return bounds(want, p, constant_of(name), moved, self.terms, self.own)
 
     def condition(self, index: npt.NDArray[np.intp]) -> None:
-        """Work out how far the rounding of the inputs moves every gradient at some rows."""
+        """Work out how far the rounding of the inputs, and of adjoints, moves every gradient at some rows."""
         todo = index[~self._known[index]]
         if not todo.size:
             return
@@ -133,6 +136,8 @@ class Limits:
         for name, change in total.items():
             moved = self._moved.setdefault(name, np.zeros(self.truth.gradients[name].exact.shape))
             moved[todo] = change + joint[name] / GRADIENT_CONSTANT
+        for name, move in ({} if self.contract.adjoints is None else self.contract.adjoints(part.args)).items():
+            self._adjoints.setdefault(name, np.zeros(self.truth.gradients[name].exact.shape))[todo] = move
 
 
 def judge(

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from harness.adjoints import gradients, rounding
 from harness.binding import Subject
 from harness.cases import Batch
 from harness.evaluate import observe_rows, to_array, to_tensor
@@ -42,6 +43,22 @@ def can_be_mapped(subject: Subject, batch: Batch) -> bool:
 
 def mapped(subject: Subject, batch: Batch) -> Mapped | None:
     """Value and gradients of every row; None for a loss that torch.vmap cannot run."""
+    try:
+        value, leaves = _called(subject, batch)
+        found = gradients(value.sum(), leaves)
+    except Exception:
+        return None
+    return Mapped(value=to_array(value), gradients=_rows_first(subject, found))
+
+
+def mapped_rounding(subject: Subject, batch: Batch) -> dict[str, Array]:
+    """``harness.adjoints.rounding`` of every row of a loss that can be mapped."""
+    value, leaves = _called(subject, batch)
+    return _rows_first(subject, rounding(value.sum(), leaves))
+
+
+def _called(subject: Subject, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    """The values of all rows, and the leaves of their graph."""
     contract = subject.contract
     tensors = _tensors(subject, batch)
     axes = {n: contract.arg(n).batch_axis for n in tensors}
@@ -51,21 +68,14 @@ def mapped(subject: Subject, batch: Batch) -> Mapped | None:
         result: Tensor = subject.call(alone, batch.parameters, "none")
         return result.reshape(())
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            value = torch.vmap(one, in_dims=(axes,))(tensors)
-            found = _gradients(value.sum(), {n: t for n, t in tensors.items() if t.requires_grad})
-    except Exception:
-        return None
-    return Mapped(value=to_array(value), gradients={n: np.moveaxis(g, axes[n], 0) for n, g in found.items()})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        value: Tensor = torch.vmap(one, in_dims=(axes,))(tensors)
+    return value, {n: t for n, t in tensors.items() if t.requires_grad}
 
 
-def _gradients(total: Tensor, leaves: Mapping[str, Tensor]) -> dict[str, Array]:
-    if not leaves or not total.requires_grad:
-        return {}
-    grads: tuple[Tensor | None, ...] = torch.autograd.grad(total, list(leaves.values()), allow_unused=True)
-    return {n: to_array(g) for n, g in zip(leaves, grads, strict=True) if g is not None}
+def _rows_first(subject: Subject, found: Mapping[str, Tensor]) -> dict[str, Array]:
+    return {n: np.moveaxis(to_array(g), subject.contract.arg(n).batch_axis, 0) for n, g in found.items()}
 
 
 def _tensors(subject: Subject, batch: Batch) -> dict[str, Tensor]:

@@ -39,6 +39,7 @@ LEVELS = {
     "harness.findings": 4,
     "harness.generate": 4,
     "harness.certify": 5,
+    "harness.adjoints": 3,
     "harness.evaluate": 4,
     "harness.bounds": 1,
     "harness.conditioning": 4,

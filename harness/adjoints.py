@@ -1,0 +1,82 @@
+"""How far rounding inside a backward pass moves its gradients, however well the loss was written.
+
+Reverse mode sums products of adjoints (Griewank and Walther 2008, sections 3.2 and 3.4): what one node of the graph
+hands to another is rounded, and the gradient that is left where they cancel carries the rounding of what cancelled.
+That a graph rounds what it hands on is taken as given here; how its values came about is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import Node
+
+Adjoints = tuple[Tensor | None, ...]
+"""What a node of the graph hands on, or what it was handed."""
+MOVED = 2.0**-20
+"""Relative move of a contribution: far above the rounding of float32 inside a loss; the gradients are linear in it."""
+INSIDE = ("LogSoftmaxBackward0", "SoftmaxBackward0", "BinaryCrossEntropyWithLogitsBackward0")
+"""Nodes that hand on a difference whose terms are no larger than what they were handed, which is rounded as well."""
+DRAWS = 4
+"""Backward passes with signs drawn anew, of which the largest move counts."""
+
+
+def gradients(total: Tensor, leaves: Mapping[str, Tensor], *, keep: bool = False) -> dict[str, Tensor]:
+    """Of the leaves that a scalar reaches; ``keep`` leaves its graph as it is."""
+    if not leaves or not total.requires_grad:
+        return {}
+    grads: tuple[Tensor | None, ...] = torch.autograd.grad(
+        total, list(leaves.values()), retain_graph=keep, allow_unused=True
+    )
+    return {n: g for n, g in zip(leaves, grads, strict=True) if g is not None}
+
+
+def rounding(total: Tensor, leaves: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The move of the gradient of every leaf, entry by entry, in units of the relative rounding of each contribution.
+
+    ``total`` is a scalar that reaches the leaves through a graph, which is kept. Leaves that it does not reach are
+    missing.
+    """
+    generator = torch.Generator().manual_seed(0)
+
+    def moving(node: Node) -> Callable[[Adjoints, Adjoints], Adjoints]:
+        def moved(onward: Adjoints, handed: Adjoints) -> Adjoints:
+            (first, *_) = handed
+            inside = first.abs() if first is not None and node.name() in INSIDE else 0.0
+            return tuple(
+                None if g is None else g + _signs(g, generator).mul_(MOVED) * (g.abs() + inside) for g in onward
+            )
+
+        return moved
+
+    plain = gradients(total, leaves, keep=True)
+    found = {n: torch.zeros_like(g) for n, g in plain.items()}
+    hooks = [node.register_hook(moving(node)) for node in _nodes(total)]
+    try:
+        for _ in range(DRAWS):
+            for name, gradient in gradients(total, leaves, keep=True).items():
+                move = (gradient - plain[name]).abs().div_(MOVED).nan_to_num_(0.0, posinf=0.0)
+                found[name] = torch.maximum(found[name], move)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found
+
+
+def _signs(like: Tensor, generator: torch.Generator) -> Tensor:
+    drawn = torch.randint(0, 2, like.shape, generator=generator, dtype=torch.int8)
+    return drawn.mul_(2).sub_(1).to(device=like.device, dtype=like.dtype)
+
+
+def _nodes(total: Tensor) -> Iterator[Node]:
+    """Every node of the graph but the leaves."""
+    waiting, seen = [total.grad_fn], set()
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen or node.name() == "torch::autograd::AccumulateGrad":
+            continue
+        seen.add(node)
+        yield node
+        waiting += [other for other, _ in node.next_functions]
