@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from lossproof import Result, validate
 from lossproof.inputs import embedding
@@ -28,6 +29,21 @@ def validated(**options: Any) -> Result:
         nt_xent,
         inputs={"first": embedding("B", "D", zero=False), "second": embedding("B", "D", zero=False)},
         laws=["symmetric(first, second)"],
+        **options,
+    )
+
+
+def simsiam(prediction: Tensor, projection: Tensor) -> Tensor:
+    """The loss of SimSiam: without the stop-gradient its encoder collapses."""
+    return -functional.cosine_similarity(prediction, projection.detach(), dim=-1).mean()
+
+
+def simsiam_validated(**options: Any) -> Result:
+    """The stop-gradient is declared: said once, and a gradient that flows after all would be a defect."""
+    return validate(
+        simsiam,
+        inputs={n: embedding("N", "D", zero=False) for n in ("prediction", "projection")},
+        stop_gradient="projection",
         **options,
     )
 

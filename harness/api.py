@@ -199,10 +199,12 @@ def chosen_subject(
     *,
     declared: Mapping[str, Any],
     said: Mapping[str, Any],
+    intended: Mapping[str, Any],
 ) -> Subject:
     """The Subject of a loss, by its Contract or by its inputs; annotations are inputs where nothing else is known.
 
-    ``declared`` are the options of ``validate`` that need inputs, ``said`` those of every loss. Raises UsageError.
+    ``declared`` are the options of ``validate`` that need inputs, ``said`` those of every loss, ``intended`` what it
+    does on purpose. Raises UsageError.
     """
     if (
         inputs is None
@@ -212,10 +214,25 @@ def chosen_subject(
     ):
         inputs = {}
     if inputs is not None:
-        return declared_subject(loss, like, inputs, **declared, **said)
+        return as_intended(declared_subject(loss, like, inputs, **declared, **said), **intended)
     if alone := [n for n, v in declared.items() if v]:
         raise UsageError(f"{', '.join(alone)}: expected inputs={{...}} beside it, got none")
-    return subject_for(loss, like, **said)
+    return as_intended(subject_for(loss, like, **said), **intended)
+
+
+def as_intended(subject: Subject, stop_gradient: Sequence[str] | str = (), upcast: str = "") -> Subject:
+    """The Subject with what its author means; an oracle's gradient in a stopped argument judges nothing.
+
+    Raises UsageError.
+    """
+    contract = subject.contract
+    stopped = checked(stop_gradient, [a.name for a in contract.args if a.differentiable], "stop_gradient")
+    if upcast:
+        checked(upcast, ("float32", "float64"), "upcast")
+    if stopped and not contract.own_gradients:
+        args = tuple(replace(a, differentiable=a.differentiable and a.name not in stopped) for a in contract.args)
+        contract = replace(contract, args=args)
+    return replace(subject, contract=contract, stop_gradient=stopped, upcast=upcast) if stopped or upcast else subject
 
 
 def prepare(
@@ -270,6 +287,8 @@ def validate(
     output: str = "",
     reductions: Mapping[str, Any] | None = None,
     arrange: Arrange | None = None,
+    stop_gradient: Sequence[str] | str = (),
+    upcast: str = "",
     name: str = "",
     expression: str = "",
     setup: str = "import torch",
@@ -291,6 +310,11 @@ def validate(
     (``non_negative``, ``shift_invariant(logits)``, ...), ``output`` the part of the result that is the loss,
     ``reductions`` what the loss calls ``none``, ``mean`` and ``sum``; ``arrange(args, parameters)`` mends drawn
     arguments that are only legal together.
+
+    ``stop_gradient`` names arguments whose gradient is stopped on purpose, all of it or a part of the formula that is
+    held constant: derivatives are not asked of them, and one that turns out to be the derivative is a defect.
+    ``upcast`` is the dtype in which results for narrower inputs come back on purpose, ``"float32"`` or ``"float64"``.
+    Both are said once, beside the name of the loss.
     Raises UsageError where the loss cannot be bound or a name is unknown.
     """
     subject = chosen_subject(
@@ -299,6 +323,7 @@ def validate(
         inputs,
         declared={"oracle": oracle, "laws": laws, "output": output, "reductions": reductions, "arrange": arrange},
         said={"init": init, "name": name, "expression": expression, "setup": setup},
+        intended={"stop_gradient": stop_gradient, "upcast": upcast},
     )
     prepared = prepare(
         subject,

@@ -13,6 +13,7 @@ import torch
 from harness.contract import Contract
 from harness.deviations import Departure, Fault
 from harness.specimen import Declared
+from harness.ulp import PRECISIONS, Precision
 
 
 class BindingError(TypeError):
@@ -59,6 +60,10 @@ class Subject:
     """``torch`` for the builtins, whose Faults carry torch versions; ``specimen`` for what ships with the suites."""
     specimen: Declared | None = None
     """What is declared of a specimen."""
+    stop_gradient: tuple[str, ...] = ()
+    """Arguments whose gradient is not the derivative and is not meant to be: none, or one with a part held constant."""
+    upcast: str = ""
+    """The dtype in which results for narrower inputs are meant to come back; empty for that of the inputs."""
     text: Callable[[str], str] | None = None
     """(reduction) -> the call as Python over variables of the Contract's names, where it is not the usual one."""
     twin: Subject | None = None
@@ -68,6 +73,20 @@ class Subject:
     def arguments(self) -> tuple[str, ...]:
         """The tensors of the Contract that the callable takes."""
         return tuple(self.places)
+
+    @property
+    def intended(self) -> tuple[str, ...]:
+        """What is declared to be meant, in words."""
+        said = []
+        if self.stop_gradient:
+            said.append(f"as declared, the gradient with respect to {', '.join(self.stop_gradient)} is stopped")
+        if self.upcast:
+            said.append(f"as declared, results for narrower inputs are {self.upcast}")
+        return tuple(said)
+
+    def result_dtype(self, precision: Precision) -> str:
+        """The dtype that the result for inputs of a dtype must have."""
+        return self.upcast if self.upcast and PRECISIONS[self.upcast].bits > precision.bits else precision.name
 
     @property
     def departures(self) -> tuple[Departure, ...]:

@@ -102,6 +102,11 @@ class Contract:
                 raise ValueError(f"Contract {self.name}: layout: expected one of {LAYOUTS}, got {layout!r}")
 
     @property
+    def own_gradients(self) -> bool:
+        """Whether the loss in float64 stands in for the gradients, as of every loss that is declared by its inputs."""
+        return self.adjoints is not None
+
+    @property
     def scalar(self) -> bool:
         """Whether every argument is one number a row, so that the whole plane can be swept."""
         return all(a.scalar for a in self.args)

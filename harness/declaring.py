@@ -55,4 +55,18 @@ OPTIONS = (
         help="its name of none, mean or sum; repeatable",
         repeatable=True,
     ),
+    Option(
+        flag="--stop-gradient",
+        field="stop_gradient",
+        metavar="ARGUMENT",
+        help="an argument whose gradient is stopped on purpose, in whole or in part; repeatable",
+        repeatable=True,
+    ),
+    Option(
+        flag="--upcast",
+        field="upcast",
+        metavar="DTYPE",
+        help="the dtype in which it gives results for narrower inputs on purpose, such as float32",
+        default="",
+    ),
 )

@@ -102,4 +102,5 @@ def located(asked: Request) -> Subject:
             "reductions": reductions or None,
         },
         said={"init": options, "expression": expression, "setup": setup},
+        intended={"stop_gradient": asked.stop_gradient, "upcast": asked.upcast},
     )

@@ -209,7 +209,7 @@ class Declaration(Record, frozen=True, kw_only=True):
     ledger: list[LedgerEntry]
     not_offered: list[str]
     caveat: str = ""
-    """What its tables do not show, where the loss refers to itself; empty beside an oracle."""
+    """What its tables do not show: that the loss refers to itself, and what is declared to be meant; else empty."""
 
 
 class NotRun(Record, frozen=True, kw_only=True):

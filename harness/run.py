@@ -180,7 +180,7 @@ def _declaration(subject: Subject) -> records.Declaration:
         reductions=["none", *contract.reductions],
         scales=contract.scales,
         ledger=ledger,
-        caveat=contract.caveat,
+        caveat="; ".join(filter(None, (contract.caveat, *subject.intended))),
         not_offered=list(subject.not_offered),
     )
 

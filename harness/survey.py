@@ -155,8 +155,9 @@ class _Survey:
             once("random", "draws from the global random number generator: expected the same answer to the same input")
         if seen.value is not None and seen.value.shape != (rows,):
             once("shape", f"unreduced loss: expected one value a row, shape ({rows},), got {seen.shape}")
-        if seen.value is not None and seen.dtype != batch.precision.name:
-            once("dtype", f"result: expected {batch.precision.name}, got {seen.dtype}")
+        wanted = self.subject.result_dtype(batch.precision)
+        if seen.value is not None and seen.dtype != wanted:
+            once("dtype", f"result: expected {wanted}, got {seen.dtype}")
         if seen.raised is not None and self.cases:
             once("raised", f"raised where other inputs did not: {seen.raised}")
 

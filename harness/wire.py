@@ -24,6 +24,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     laws: tuple[str, ...] = ()
     output: str = ""
     reduction: tuple[str, ...] = ()
+    stop_gradient: tuple[str, ...] = ()
+    upcast: str = ""
     baseline: str | None = None
     strict: bool = False
     dtype: tuple[str, ...] = ()

@@ -115,6 +115,7 @@ EXAMPLES: list[tuple[str, str, dict[str, Any], set[tuple[str, str]]]] = [
     ("masked", "validated", F32, set()),
     ("metric", "validated", ACCURACY, {("nan", "embeddings"), ("nan", "parameter_centres")}),
     ("contrastive", "validated", ACCURACY, {("unstable", "value"), ("unstable", "first")}),
+    ("contrastive", "simsiam_validated", F32, set()),
     ("survival", "validated", F32, {("nan", "value"), ("overflow", "log_hazard")}),
     ("structured", "boxes_validated", F32, set()),
     ("structured", "penalty_validated", F32, set()),

@@ -40,18 +40,20 @@ def _accuracy(context: Context, *, gradient: bool) -> Outcome:
 
     topic = context.precision.name + (" gradient" if gradient else "")
     findings = (*(f for f in found.findings if mine(f)), *works_after_all(context, topic))
-    if gradient and found.unreached:
+    unreached = [n for n in found.unreached if n not in context.subject.stop_gradient]
+    if gradient and unreached:
         # Without an oracle nobody says that there is one; none at all is a loss that trains nothing.
-        itself = context.subject.contract.caveat and len(found.unreached) < sum(
+        itself = context.subject.contract.own_gradients and len(found.unreached) < sum(
             a.differentiable for a in context.subject.contract.args
         )
+        hint = f"; if that is meant, declare it: stop_gradient={unreached}" if itself else ""
         findings += (
             Finding(
                 severity="note" if itself else "defect",
                 kind="detached",
-                output=found.unreached[0],
+                output=unreached[0],
                 message=(
-                    f"{context.subject.name}: no gradient flows to {', '.join(found.unreached)}: expected one, got none"
+                    f"{context.subject.name}: no gradient flows to {', '.join(unreached)}: expected one, got none{hint}"
                 ),
             ),
         )

@@ -63,7 +63,7 @@ def _derivative(context: Context, mode: str) -> Outcome:
                 continue
             batch = _batch(subject, choice, rows, context.device)
             known = batch.truth(contract).gradients
-            leaves = tuple(n for n in known if n in batch.args and contract.arg(n).differentiable)
+            leaves = tuple(n for n in known if n in batch.args and n in _derived(subject))
             if not batch.rows(contract) or not leaves:
                 continue
             batch = replace(batch, reduction="none")
@@ -105,8 +105,29 @@ def forward_mode(context: Context) -> Outcome:
     return _derivative(context, "forward-mode")
 
 
+def stop_gradient(context: Context) -> Outcome:
+    """The gradient of an argument is stopped, as declared: it is not the derivative."""
+    subject, name = context.subject, context.item
+    batch = replace(_batch(subject, settings_of(subject)[0], FAST_ROWS, context.device), reduction="none")
+    if not batch.rows(subject.contract):
+        raise VacuousCheckError(f"{subject.name}: stop-gradient: no row away from kinks and Departures")
+    raised = differentiate(subject, batch, "gradcheck", (name,), fast=True)
+    evidence = Evidence(subject=subject, precision=context.precision, cases=batch.rows(subject.contract))
+    if raised is None:
+        said = f"stop_gradient: expected a gradient with respect to {name} that is stopped, got the derivative"
+        evidence.put(defect(subject, "gradient flows", said, batch=batch, output=name))
+    elif raised.type != "GradcheckError":
+        return refused(context, raised, TOPICS["gradcheck"], "gradcheck")
+    return evidence.outcome()
+
+
+def _derived(subject: Subject) -> tuple[str, ...]:
+    """The arguments whose gradients are to be derivatives."""
+    return tuple(a.name for a in subject.contract.args if a.differentiable and a.name not in subject.stop_gradient)
+
+
 def _items(subject: Subject) -> tuple[str, ...]:
-    return ("",) if any(a.differentiable for a in subject.contract.args) else ()
+    return ("",) if _derived(subject) else ()
 
 
 def _dtypes(subject: Subject, item: str) -> tuple[str, ...]:
@@ -116,3 +137,4 @@ def _dtypes(subject: Subject, item: str) -> tuple[str, ...]:
 register(Check(name="gradcheck", run=gradcheck, items=_items, dtypes=_dtypes))
 register(Check(name="gradgradcheck", run=gradgradcheck, items=_items, dtypes=_dtypes))
 register(Check(name="forward-mode", run=forward_mode, items=_items, dtypes=_dtypes))
+register(Check(name="stop-gradient", run=stop_gradient, items=lambda subject: subject.stop_gradient, dtypes=_dtypes))

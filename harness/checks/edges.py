@@ -87,7 +87,7 @@ def confident(context: Context) -> Outcome:
 
 def _items(subject: Subject) -> tuple[str, ...]:
     """Contracts of ours have these points among their special values."""
-    if not subject.contract.caveat:
+    if not subject.contract.own_gradients:
         return ()
     return ("", CONFIDENT) if pairs(subject.contract) else ("",)
 

@@ -57,11 +57,11 @@ def _over_calls(context: Context, look: Callable[[Evidence, Batch], Raised | Non
 
 
 def result_dtype_and_device(context: Context) -> Outcome:
-    """The result has the dtype and device of the inputs."""
+    """The result has the dtype and device of the inputs, or the dtype that is declared."""
 
     def look(evidence: Evidence, batch: Batch) -> Raised | None:
         form = form_of(context.subject, batch)
-        want = (context.precision.name, batch.device)
+        want = (context.subject.result_dtype(context.precision), batch.device)
         if form.raised is None and (form.dtype, form.device.partition(":")[0]) != (want[0], want[1].partition(":")[0]):
             said = (
                 f"reduction={batch.reduction}: expected dtype {want[0]} on {want[1]}, got {form.dtype} on {form.device}"

@@ -30,7 +30,7 @@ HELD = (np.nan, np.inf)
 def masks(subject: Subject) -> dict[str, Callable[[Context], Outcome]]:
     """A law for every mask of a declared loss; what has to be arranged is not replaced."""
     contract = subject.contract
-    if not contract.caveat or contract.arrange is not None:
+    if not contract.own_gradients or contract.arrange is not None:
         return {}
     found = [a for a in contract.args if isinstance(a.kind, Choice) and a.role == "weight" and masked_by(contract, a)]
     return {f"what {a.name} leaves out does not matter": partial(_masked, mask=a) for a in found}

@@ -289,7 +289,7 @@ def _fixed(context: Context) -> Outcome:
     if not reduction:
         wanted = " or ".join(("none", *subject.contract.reductions))
         message = f"expected a result that is {wanted} of the unreduced loss, got shape {seen.shape} and another number"
-        if subject.contract.caveat:
+        if subject.contract.own_gradients:
             message += "; where the loss ties its examples together, call the batch B and not N in the declarations"
         return Outcome(findings=(defect(subject, "reduction", message, batch=calm_, output="value"),), cases=1)
     return _reduction(context, reduction)
