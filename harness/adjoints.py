@@ -43,10 +43,10 @@ def rounding(total: Tensor, leaves: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
     def moving(node: Node) -> Callable[[Adjoints, Adjoints], Adjoints]:
         def moved(onward: Adjoints, handed: Adjoints) -> Adjoints:
-            (first, *_) = handed
-            inside = first.abs() if first is not None and node.name() in INSIDE else 0.0
+            moves = _moves(node, onward, handed, generator)
             return tuple(
-                None if g is None else g + _signs(g, generator).mul_(MOVED) * (g.abs() + inside) for g in onward
+                g if g is None or m is None else g + _signs(g, generator) * m
+                for g, m in zip(onward, moves, strict=True)
             )
 
         return moved
@@ -63,6 +63,21 @@ def rounding(total: Tensor, leaves: Mapping[str, Tensor]) -> dict[str, Tensor]:
         for hook in hooks:
             hook.remove()
     return found
+
+
+def _moves(node: Node, onward: Adjoints, handed: Adjoints, generator: torch.Generator) -> Adjoints:
+    """How far rounding in one node moves what it hands on: each number, and the terms that are summed to it."""
+    own = handed[0].abs() if node.name() in INSIDE and handed[0] is not None else 0.0
+    moves = tuple(None if g is None else MOVED * (g.abs() + own) for g in onward)
+    if not callable(node):  # a torch.autograd.Function: what it sums is not seen
+        return moves
+    terms = node(*(None if h is None else h + _signs(h, generator).mul_(MOVED) * h for h in handed))
+    sums = terms if isinstance(terms, tuple) else (terms,)
+    # Of a broadcast operand it is the engine that sums over the copies.
+    return tuple(
+        m if g is None or m is None or s is None else torch.maximum(m, (s.sum_to_size(g.shape) - g).abs())
+        for g, m, s in zip(onward, moves, sums, strict=True)
+    )
 
 
 def _signs(like: Tensor, generator: torch.Generator) -> Tensor:
