@@ -20,6 +20,8 @@ GROUPS = 64
 """Entries of a row are moved one by one up to this many, beyond in this many groups."""
 WIDE, WIDE_GROUPS = 4096, 4
 """Rows wider than this are moved in so few groups: one call of the oracle then costs as much as a thousand rows."""
+DRAWS = 8
+"""Moves of all entries at once, each up or down, where the oracle is dear."""
 TOGETHER = 2**15
 """Numbers in one call of the oracle: moves of few rows share a call, and their temporaries stay in the cache."""
 
@@ -83,11 +85,17 @@ def gradient_conditioning(contract: Contract, batch: Batch, truth: Truth) -> tup
     other side of a kink: all inputs move by a few ordinals in the direction in which the loss rises, then falls.
     """
     outputs = [n for n in truth.gradients if not contract.arg(n).shared]
-    total = {n: np.zeros(truth.gradients[n].exact.shape) for n in outputs}
-    joint = {n: np.zeros(truth.gradients[n].exact.shape) for n in outputs}
     names = _conditioning_args(contract, batch)
-    p = batch.precision
+    alone = _drawn if contract.one_by_one else _entry_by_entry
+    return alone(contract, batch, truth, outputs, names), _jointly(contract, batch, truth, outputs, names)
 
+
+def _entry_by_entry(
+    contract: Contract, batch: Batch, truth: Truth, outputs: list[str], names: list[str]
+) -> dict[str, Array]:
+    """The changes that each entry makes, summed."""
+    total = {n: np.zeros(truth.gradients[n].exact.shape) for n in outputs}
+    p = batch.precision
     for name in names:
         for where in _entries(contract, batch, name):
             x = batch.args[name]
@@ -100,18 +108,42 @@ def gradient_conditioning(contract: Contract, batch: Batch, truth: Truth) -> tup
                 up, down = changes[n][: len(where)], changes[n][len(where) :]
                 with np.errstate(over="ignore"):
                     total[n] += np.maximum(up, down).sum(axis=0)
+    return total
+
+
+def _drawn(contract: Contract, batch: Batch, truth: Truth, outputs: list[str], names: list[str]) -> dict[str, Array]:
+    """An estimate from above of the same sum a_1 + ... + a_n.
+
+    Signs drawn at random give sum(+-a_i) the mean square sum(a_i**2), and sum(a_i) <= sqrt(n * sum(a_i**2)).
+    """
+    rng = np.random.default_rng(0)
+    repeated, count, moved = _repeated(contract, batch, DRAWS), 0, {}
+    for name in names:
+        x = repeated.args[name]
+        soft = _soft(contract, name, x)
+        steps = np.where(soft, rng.choice((-1, 1), x.shape), 0)
+        moved[name] = np.where(soft, _within(contract, name, step(batch.precision, x, steps), x), x)
+        count += int(np.prod(x.shape[1:]))
+    changes = _changes(contract, replace(repeated, args={**repeated.args, **moved}), truth, outputs)
+    with np.errstate(over="ignore"):
+        return {n: np.sqrt(count * (change**2).mean(axis=0)) for n, change in changes.items()}
+
+
+def _jointly(contract: Contract, batch: Batch, truth: Truth, outputs: list[str], names: list[str]) -> dict[str, Array]:
+    """The largest change of all inputs together, along the gradient and against it."""
+    joint = {n: np.zeros(truth.gradients[n].exact.shape) for n in outputs}
     rising = {}
     for sign in (1, -1):
         for name in names:
             slope = truth.gradients[name].exact if name in truth.gradients else np.zeros(batch.args[name].shape)
             direction = sign * JOINT_STEPS * np.sign(np.nan_to_num(slope))
             x = batch.args[name]
-            candidate = step(p, x, direction.astype(np.int64))
+            candidate = step(batch.precision, x, direction.astype(np.int64))
             rising[name] = np.where(_soft(contract, name, x), _within(contract, name, candidate, x), x)
         change = _changes(contract, replace(batch, args={**batch.args, **rising}), truth, outputs)
         for n in outputs:
             joint[n] = np.maximum(joint[n], change[n][0])
-    return total, joint
+    return joint
 
 
 def _entries(contract: Contract, batch: Batch, name: str) -> Iterator[Mask]:

@@ -83,6 +83,8 @@ class Contract:
     adjoints: Adjoints | None = None
     """How far rounding inside the backward pass moves every gradient, where no oracle has its scales: arguments by
     name -> array of the shape of each gradient, in units of u."""
+    one_by_one: bool = False
+    """Whether the oracle calls the loss once for every row, which makes it dear."""
     near_kink: Masks | None = None
     """Rows so close to a kink that finite differences would cross it; they are left out of gradcheck."""
     arrange: Arrange | None = None

@@ -172,6 +172,4 @@ def _probed(subject: Subject, oracle: Values | None) -> Subject:
     seen = observe_rows(subject, batch)
     if seen.raised is not None:
         raise NoReferenceError(f"{subject.name}: expected a result for inputs as declared, got {seen.raised}")
-    found = referenced(subject, oracle)
-    batch.truth(found.contract)
-    return found
+    return referenced(subject, batch, oracle)

@@ -67,11 +67,12 @@ class Itself:
     def __init__(self, subject: Subject, values: Values | None = None) -> None:
         self.subject, self.values = subject, values
         self.integral = {a.name: a.kind.integral for a in subject.contract.args}
+        self._mapped: bool | None = None
 
     def truth(self, **args: Any) -> Truth:
         """The oracle. Raises NoReferenceError where the Subject or ``values`` give nothing."""
         batch = self._batch(args)
-        seen: Mapped | Observation | None = mapped(self.subject, batch) if self._maps(batch) else None
+        seen: Mapped | Observation | None = mapped(self.subject, batch) if self.maps(batch) else None
         if seen is None:
             seen = observe_rows(self.subject, batch)
             if seen.raised is not None or seen.value is None:
@@ -84,7 +85,7 @@ class Itself:
     def adjoints(self, args: Mapping[str, npt.NDArray[Any]]) -> Mapping[str, Array]:
         """How far rounding inside the backward pass moves the gradients: see ``harness.adjoints``."""
         batch = self._batch(args)
-        return mapped_rounding(self.subject, batch) if self._maps(batch) else adjoint_rounding(self.subject, batch)
+        return mapped_rounding(self.subject, batch) if self.maps(batch) else adjoint_rounding(self.subject, batch)
 
     def _batch(self, args: Mapping[str, Any]) -> Batch:
         exact = {
@@ -94,12 +95,11 @@ class Itself:
         }
         return Batch(args=exact, precision=FLOAT64)
 
-    def _maps(self, batch: Batch) -> bool:
+    def maps(self, batch: Batch) -> bool:
+        """Whether all rows share a call, which is found out once."""
         if self._mapped is None:
             self._mapped = not self.subject.takes_none and can_be_mapped(self.subject, batch)
         return self._mapped
-
-    _mapped: bool | None = None
 
 
 def asked(values: Values, args: Mapping[str, npt.NDArray[Any]], rows: int) -> Array:
@@ -114,7 +114,10 @@ def asked(values: Values, args: Mapping[str, npt.NDArray[Any]], rows: int) -> Ar
     return found
 
 
-def referenced(subject: Subject, values: Values | None = None) -> Subject:
-    """The Subject with a reference of its own in its Contract."""
+def referenced(subject: Subject, batch: Batch, values: Values | None = None) -> Subject:
+    """The Subject with a reference of its own in its Contract. Raises NoReferenceError where ``batch`` has none."""
     own = Itself(subject, values)
-    return replace(subject, contract=replace(subject.contract, oracle=own.truth, adjoints=own.adjoints))
+    own.truth(**batch.args)
+    dear = not subject.takes_none and not own.maps(batch)
+    contract = replace(subject.contract, oracle=own.truth, adjoints=own.adjoints, one_by_one=dear)
+    return replace(subject, contract=contract)
