@@ -111,8 +111,10 @@ def cosine_of(x1: Array, x2: Array, eps: float | None) -> Cosine:
     c, terms = pairs.sum(axis=-1)[:, None], np.abs(pairs).sum(axis=-1)[:, None]
     size = np.ldexp(terms, power)[:, 0]
     # The formula as written passes through two sums of squares and one of products, whose D terms may underflow.
+    # Of an embedding that is 0 all of them are 0, and none underflows.
     n, m = x.norm, y.norm
-    lost = np.minimum(x1.shape[-1] * ((1.0 / n) / n + (1.0 / m) / m + (1.0 / n) / m), LARGEST / 4.0)
+    per_n, per_m = (np.where((v != 0.0).any(axis=-1), 1.0 / z.norm, 0.0) for v, z in ((x1, x), (x2, y)))
+    lost = np.minimum(x1.shape[-1] * (per_n * per_n + per_m * per_m + per_n * per_m), LARGEST / 4.0)
     products = [present(n * n, n), present(m * m, m)]
     if eps is None:
         # Without eps to keep the norms apart they are multiplied before the root is taken.

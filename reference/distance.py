@@ -125,11 +125,12 @@ def _norm(d: Array, rough: Array, p: float) -> tuple[Output, Output]:
         turns = 1.0 if p == 1.0 else abs(q)
         turned = turns * rough / off + product(np.asarray(abs(q)), condition)
         scale = np.where(kink & (off == 0.0), 1.0, product(bound, 1.0 + turned))
-        # A difference may be subnormal, as may the sum of powers and every power of the slope.
+        # A difference may be subnormal, as may the sum of powers, unless all are 0, and every power of the slope.
         total = bound.sum(axis=-1)
-        lost = total + terms * size[:, 0] ** -q / abs(p)
+        lost = total + np.where(m[:, 0] == 0.0, 0.0, terms * size[:, 0] ** -q / abs(p))
         nudged = product(abs(q) * bound, 1.0 / off + total[:, None] / size)
-        lost_slope = size**-q + product(exact, terms * abs(q / p) * size**-p) + np.where(nudged > 0.0, nudged, 0.0)
+        powered = size**-q + product(exact, terms * abs(q / p) * size**-p) + np.where(nudged > 0.0, nudged, 0.0)
+        lost_slope = np.where(m == 0.0, 0.0, powered)
         partial, powers = _powers(a, size, p)
     error = weighed(np.ldexp(rough, -place), bound).sum(axis=-1)
     length = output(

@@ -127,7 +127,8 @@ def focal_tversky_loss(
         at = _index(input, target, beta, alpha, smooth)
         t = at.value
         value, factor = t**gamma, gamma * t ** (gamma - 1.0)
-        lost = np.fmin(1.0 + factor * at.lost, LARGEST)
+        # Without any error every product is 0 or 1, and none underflows.
+        lost = np.where(t == 0.0, 1.0, np.fmin(1.0 + factor * at.lost, LARGEST))
         steepest = np.fmin(factor * _steepest(at), LARGEST)
         gradients = {}
         for name, slope in _gradients(at, input, target, beta, alpha).items():
@@ -140,7 +141,7 @@ def focal_tversky_loss(
                 reference=2.0 * np.fmin(size, LARGEST / 4.0),
                 accumulation=2.0 * np.fmin(size, LARGEST / 4.0),
                 absolute=steepest,
-                underflow=np.fmin(1.0 + steepest * (1.0 + at.lost * (1.0 + 1.0 / t)), LARGEST),
+                underflow=np.where(t == 0.0, 1.0, np.fmin(1.0 + steepest * (1.0 + at.lost * (1.0 + 1.0 / t)), LARGEST)),
                 interval=(np.minimum(exact, ends), np.maximum(exact, ends)),
             )
         return Truth(
