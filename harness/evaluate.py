@@ -313,19 +313,29 @@ class Form:
 
 
 def form_of(
-    subject: Subject, batch: Batch, *, leaves: tuple[str, ...] = (), devices: Mapping[str, str] | None = None
+    subject: Subject,
+    batch: Batch,
+    *,
+    leaves: tuple[str, ...] = (),
+    devices: Mapping[str, str] | None = None,
+    weights: Array | None = None,
 ) -> Form:
-    """Call once with ``leaves`` requiring gradients and arguments moved to ``devices``; values are not looked at."""
+    """Call once with ``leaves`` requiring gradients and arguments moved to ``devices``; values are not looked at.
+
+    The gradients are those of the sum of the result, each element times its own of the ``weights``.
+    """
     with calling(subject, batch, gradients=bool(leaves)):
         try:
-            return _formed(subject, batch, leaves, devices or {})
+            return _formed(subject, batch, leaves, devices or {}, weights)
         except BaseException as error:
             if not own(error):
                 raise
             return Form(raised=Raised.of(error, batch))
 
 
-def _formed(subject: Subject, batch: Batch, leaves: tuple[str, ...], devices: Mapping[str, str]) -> Form:
+def _formed(
+    subject: Subject, batch: Batch, leaves: tuple[str, ...], devices: Mapping[str, str], weights: Array | None
+) -> Form:
     tensors = tensors_of(subject, batch, gradients=False)
     tensors = {n: t.to(devices.get(n, batch.device)) for n, t in tensors.items()}
     before = {n: t.clone() for n, t in tensors.items() if not t.is_meta}
@@ -335,7 +345,8 @@ def _formed(subject: Subject, batch: Batch, leaves: tuple[str, ...], devices: Ma
         warnings.simplefilter("ignore")
         result = result_of(subject, batch, tensors)
         wanted = [tensors[n] for n in leaves] if result.requires_grad else []
-        grads = torch.autograd.grad(result.sum(), wanted, allow_unused=True) if wanted else ()
+        total = result.sum() if weights is None else (result * to_tensor(weights, batch.precision, batch.device)).sum()
+        grads = torch.autograd.grad(total, wanted, allow_unused=True) if wanted else ()
     reached: list[tuple[str, Tensor | None]] = list(zip(leaves, grads, strict=False))
     found = {n: g for n, g in reached if g is not None}
     return Form(

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from reference.outputs import LARGEST, Mask, U, present, times
+from reference.outputs import LARGEST, Mask, U, present, times, weighed
 from reference.truth import Array, Output, Truth, output
 
 Integers = npt.NDArray[np.int32] | npt.NDArray[np.int64]
@@ -114,7 +114,7 @@ def cosine_of(x1: Array, x2: Array, eps: float | None) -> Cosine:
     # Of an embedding that is 0 all of them are 0, and none underflows.
     n, m = x.norm, y.norm
     per_n, per_m = (np.where((v != 0.0).any(axis=-1), 1.0 / z.norm, 0.0) for v, z in ((x1, x), (x2, y)))
-    lost = np.minimum(x1.shape[-1] * (per_n * per_n + per_m * per_m + per_n * per_m), LARGEST / 4.0)
+    lost = np.minimum(x1.shape[-1] * (per_n * per_n + per_m * per_m + weighed(per_n, per_m)), LARGEST / 4.0)
     products = [present(n * n, n), present(m * m, m)]
     if eps is None:
         # Without eps to keep the norms apart they are multiplied before the root is taken.

@@ -61,6 +61,17 @@ def test_the_reference_bound_of_a_value_of_ordinary_numbers_is_below_its_scale(n
     assert seen
 
 
+@pytest.mark.parametrize("name", SUBJECTS)
+def test_no_scale_is_nan_where_the_truth_is_a_number(name: str) -> None:
+    """A bound of nan counts as 0."""
+    contract = SUBJECTS[name].contract
+    for batch in sweep(SUBJECTS[name], FLOAT32, QUICK):
+        for output in batch.truth(contract).outputs().values():
+            known = np.isfinite(output.exact)
+            for scale in (output.reference, output.accumulation, output.underflow, output.absolute):
+                assert not (np.isnan(np.broadcast_to(scale, known.shape)) & known).any()
+
+
 def _at_zero(right: Callable[..., Tensor], wrong: float) -> Callable[..., Tensor]:
     """``right``, but another number where the first argument is 0 or the two are equal."""
 

@@ -100,6 +100,24 @@ def squared_weight(input: Tensor, target: Tensor, weight: Tensor | None = None, 
     return bce(input, target, None if weight is None else 2 * weight**2, reduction)
 
 
+class Unweighed(torch.autograd.Function):
+    """A backward that forgets its argument."""
+
+    @staticmethod
+    def forward(ctx: Any, input: Tensor, target: Tensor) -> Tensor:
+        ctx.save_for_backward(input - target)
+        return (input - target) ** 2
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, Tensor]:
+        (gap,) = ctx.saved_tensors
+        return 2 * gap, -2 * gap
+
+
+def unweighed(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    return reduced(Unweighed.apply(input, target), reduction)
+
+
 def widening(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     return mse(input.double(), target.double(), reduction)
 
@@ -194,6 +212,7 @@ DEFECTS = [
     ("form", keeping, MSE, "the result has the shape of the batch, or none", "got (1,)"),
     ("form", scribbling, MSE, "inputs are left as they are", "other numbers in input"),
     ("form", noisy, MSE, "the same input gives the same bits", "random"),
+    ("form", unweighed, MSE, "a weight on the loss weighs its gradient", "does not multiply by what it is given"),
     ("form", reseeding, MSE, "global state is left as it is", "the seed of torch"),
     ("form", unchecked, MSE, "on another device: target", "expected an exception"),
     ("form", weight_twice, BCE, "constant: weight", "the loss over the weight"),

@@ -21,8 +21,8 @@ from tests.controls.control import OF_TORCH, Control, planted
 SETUP = "import torch\nfrom tests.controls import named"
 ACCURACY = ("value", "gradient", "range")
 """Checks whose findings torch itself is set apart from, case by case."""
-OTHER_LOSSES = ("witness", "twin", "specimen", "edges")
-"""Checks of losses that are kept, with what is declared of them, or of losses without a contract."""
+OTHER_LOSSES = ("witness", "twin", "specimen", "edges", "stop-gradient")
+"""Checks of what is declared of a loss, or of losses without a contract."""
 NUMERIC = {*GRADES, *RANGES}
 """Kinds of finding that say which number was got; the others may say it in words."""
 ROUNDING = 5e-7

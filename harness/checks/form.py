@@ -30,6 +30,8 @@ from harness.evaluate import (
 from harness.special import ErrorInput
 
 ROWS = 6
+WEIGHTS = (-4.0, 0.0, 0.5)
+"""What elements of a result are multiplied by, in turn."""
 
 
 def _leaves(subject: Subject, batch: Batch) -> tuple[str, ...]:
@@ -154,6 +156,36 @@ def same_twice(context: Context) -> Outcome:
             said = "draws from the global random number generator: expected none of it to be used"
             evidence.put(defect(context.subject, "random", said, batch=batch))
         return one.raised
+
+    return _over_calls(context, look)
+
+
+def in_proportion(context: Context) -> Outcome:
+    """A weight on the loss weighs its gradient; powers of two do so exactly."""
+    subject = context.subject
+
+    def look(evidence: Evidence, batch: Batch) -> Raised | None:
+        leaves = tuple(n for n in _leaves(subject, batch) if not subject.contract.arg(n).shared)
+        plain = form_of(subject, batch, leaves=leaves)
+        if plain.raised is not None:
+            return plain.raised
+        weights = np.resize(WEIGHTS, plain.shape)
+        weighed = form_of(subject, batch, leaves=leaves, weights=weights)
+        for name, gradient in plain.leaf_gradients.items():
+            rows = np.moveaxis(gradient, 0 if subject.contract.coupled else subject.contract.arg(name).batch_axis, 0)
+            factors = weights.reshape(weights.shape + (1,) * (rows.ndim - weights.ndim))
+            want = np.moveaxis(rows * factors, 0, subject.contract.arg(name).batch_axis)
+            got = weighed.leaf_gradients.get(name)
+            slack = 4.0 * batch.precision.u * np.abs(want) + batch.precision.smallest_normal
+            off = np.ones(want.shape, np.bool_) if got is None else ~(np.abs(got - want) <= slack) & np.isfinite(want)
+            if off.any():
+                said = (
+                    f"gradient of {name}: expected that of the loss times {', '.join(map(str, np.unique(weights)))}, "
+                    f"got {'none' if got is None else got[off][0]} for {want[off][0]}: "
+                    "its backward does not multiply by what it is given"
+                )
+                evidence.put(defect(subject, "upstream", said, batch=batch, output=name))
+        return weighed.raised
 
     return _over_calls(context, look)
 
@@ -304,6 +336,7 @@ WHOLE: dict[str, Callable[[Context], Outcome]] = {
     "inputs are left as they are": inputs_unchanged,
     "global state is left as it is": global_state,
     "the same input gives the same bits": same_twice,
+    "a weight on the loss weighs its gradient": in_proportion,
     "the meta device infers the shape": meta_device,
     "defaults are those of the Contract": defaults,
 }
@@ -328,7 +361,10 @@ def _items(subject: Subject) -> tuple[str, ...]:
     present = {n for c in settings_of(subject) for n in c.present} & set(subject.arguments)
     args = [a for a in contract.args if a.name in present]
     constants = [a.name for a in args if a.role == "weight" and not a.differentiable and not a.kind.integral]
-    whole = [item for item in WHOLE if item != "defaults are those of the Contract" or _defaults(subject)]
+    without = set() if _defaults(subject) else {"defaults are those of the Contract"}
+    if not any(a.differentiable and not a.shared for a in args):
+        without.add("a weight on the loss weighs its gradient")
+    whole = [item for item in WHOLE if item not in without]
     return (
         *whole,
         *(CONSTANT + n for n in constants),

@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from tests.controls.control import Control, Edit, bent, control
+from tests.controls.control import OF_TORCH, Control, Edit, bent, contract, control
 
 wrong = partial(control, "gradient only")
 BCE = "binary_cross_entropy_with_logits"
@@ -28,6 +28,15 @@ def signless(g: Tensor, x: Tensor) -> Tensor:
 
 def dead_beyond(limit: float) -> object:
     return lambda g, x: torch.where(x.abs() > limit, torch.zeros_like(g), g)
+
+
+def forgetful(g: Tensor, x: Tensor) -> Tensor:
+    return torch.ones_like(g)
+
+
+def with_own_rows(like: str) -> bool:
+    """Whether a gradient belongs to rows of its own, whose upstream can be told."""
+    return any(a.differentiable and not a.shared for a in contract(like).args)
 
 
 class _OnceOnly(torch.autograd.Function):
@@ -205,5 +214,17 @@ CONTROLS: tuple[Control, ...] = (
         "vanished",
         bending("input", dead_beyond(50.0)),
         "float32",
+    ),
+    *(
+        wrong(
+            like,
+            "forgets to multiply by what comes from above",
+            "form",
+            "upstream",
+            lambda a: bent(a.torch(), forgetful),
+            "float32",
+        )
+        for like in OF_TORCH
+        if with_own_rows(like)
     ),
 )

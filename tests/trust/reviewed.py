@@ -30,9 +30,6 @@ _WIDE = "the squares of numbers of float32 are in the range of float64, whatever
 _POWERS = "the same powers of two are taken back, and in the dtypes of this loss none leaves the range"
 _EPS = "eps is 0, and only a vector of zeros is low"
 _POSITIVE = "eps is not 0"
-_UPSTREAM = (
-    "an upstream other than 1 is asked of losses without reduction in float64 alone, which this one is not judged in"
-)
 
 _DEFAULT = "the default of reduction: every call names the reduction"
 _BEYOND = "a difference of finite complex numbers that overflows: no row has one"
@@ -75,7 +72,6 @@ _CHORD = "(one.unit - other.unit).square().sum(dim=-1, keepdim=True)"
 _LACK = "torch.where(one.low | other.low, 1 - c, 0.5 * chord).squeeze"
 _LARGEST = "torch.frexp(x.abs().amax(dim=-1, keepdim=True))"
 _LOW = "size <= scaled(torch.full_like(size, eps), -exponent)"
-_SLOPE = "scaled(free, -a.exponent.expand(free.shape))"
 _INFINITE = "x.isinf().any(dim=-1, keepdim=True) & ~x.isnan()"
 _NO_POWER = "torch.frexp gives infinity the exponent 0, which scales nothing"
 _HALF = "torch.where(beyond, 0.5 * input - 0.5 * target, d)"
@@ -560,19 +556,6 @@ EQUIVALENT: dict[str, str] = {
 """No input tells it from the original within the bounds of the grade: why. These do not count."""
 
 BLIND: dict[str, str] = {
-    **{
-        f"{specimen} | pieces._Cosine.{change}": _UPSTREAM
-        for specimen in _SIMILARITIES
-        for change in (
-            "backward.slope: 0.0 -> 1.0",
-            f"backward.slope: {_SLOPE} * g -> {_SLOPE} / g",
-            "backward: ctx.sign * upstream[..., None] -> ctx.sign / upstream[..., None]",
-        )
-    },
-    **{
-        f"{_OWN} | pieces._Length.backward: (torch.where(g == 0, 0.0, direction * g),) -> {change}": _UPSTREAM
-        for change in ("(torch.where(g == 0, 1.0, direction * g),)", "(torch.where(g == 1, 0.0, direction * g),)")
-    },
     **{
         f"{_IN_FLOAT64} | embedding._room: {change}": "a difference of finite vectors beyond the largest float64"
         for change in (
