@@ -39,7 +39,9 @@ class Output:
         shape = np.shape(self.exact)
 
         def take(array: Array) -> Array:
-            return np.broadcast_to(array, shape)[index]
+            """What is the same in all rows stays as it is."""
+            own = np.shape(array)
+            return array[index] if len(own) == len(shape) and own[0] == shape[0] else array
 
         def both(pair: tuple[Array, Array] | None) -> tuple[Array, Array] | None:
             return None if pair is None else (take(pair[0]), take(pair[1]))

@@ -114,7 +114,7 @@ def stop_gradient(context: Context) -> Outcome:
     raised = differentiate(subject, batch, "gradcheck", (name,), fast=True)
     evidence = Evidence(subject=subject, precision=context.precision, cases=batch.rows(subject.contract))
     if raised is None:
-        said = f"stop_gradient: expected a gradient with respect to {name} that is stopped, got the derivative"
+        said = f"expected the gradient with respect to {name} to be stopped, got the derivative: a detach() is missing?"
         evidence.put(defect(subject, "gradient flows", said, batch=batch, output=name))
     elif raised.type != "GradcheckError":
         return refused(context, raised, TOPICS["gradcheck"], "gradcheck")

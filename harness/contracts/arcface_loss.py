@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from harness.contract import Contract, Parameter
-from harness.contracts.nt_xent_loss import EXTREME, NO_DIRECTION, embedded
+from harness.contracts.directions import beginning, embedded, lengthened
 from harness.deviations import Points
 from harness.domain import Arg, ClassIndex, Embedding, Matrix
 from harness.laws import Law, Mask, Moved, Vanishing, everywhere, non_negative, permuted
@@ -25,10 +25,6 @@ BESIDE: Mapping[str, Any] = {
 }
 
 
-def _embedded(args: dict[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
-    return {**args, **{name: embedded(np.asarray(args[name], np.float64)) for name in VECTORS}}
-
-
 def _near_kink(at: Points) -> Mask:
     """The angle to the own class within NEAR of 0 or pi, or its cosine within NEAR of the threshold."""
     x, w = at["embeddings"], at["weight"][at["labels"]]
@@ -37,26 +33,13 @@ def _near_kink(at: Points) -> Mask:
 
 
 def _special(argument: str, value: str) -> Special:
-    extreme = value.endswith(("largest", "inf"))
-    vector = [value, 3.0]
-    return Special(
-        condition=f"{argument} begins with {value}",
-        args={**BESIDE, argument: [vector] if argument == "embeddings" else [vector, *BESIDE["weight"][1:]]},
-        want="nan" if value == "nan" else "outside" if extreme else "formula",
-        reason=(NO_DIRECTION if value.endswith("inf") else EXTREME) if extreme else "",
-        covers=((argument, value),),
-    )
+    others = BESIDE[argument][1:]
+    return beginning(argument, value, lambda first: [first, *others], BESIDE)
 
 
 def _reversed(at: Points) -> Moved:
     """The classes in the opposite order."""
     args = {**at.args, "weight": np.flip(at["weight"], axis=0).copy(), "labels": len(at["weight"]) - 1 - at["labels"]}
-    return Moved(args=args, parameters=at.parameters, applies=everywhere(at))
-
-
-def _doubled(at: Points) -> Moved:
-    """Twice as long, exactly."""
-    args = {**at.args, **{name: 2.0 * np.asarray(at[name]) for name in VECTORS}}
     return Moved(args=args, parameters=at.parameters, applies=everywhere(at))
 
 
@@ -85,7 +68,7 @@ CONTRACT = Contract(
     parameters=(Parameter(name="scale", values=(64.0, 8.0)), Parameter(name="margin", values=(0.5, 0.0))),
     oracle=arcface_loss,
     definition=angular.arcface_loss,
-    arrange=_embedded,
+    arrange=embedded(VECTORS),
     layouts=("rows", "strided"),
     scales="B_ref = abs(f) + sum p_j s (the running errors of both cosines, of the own sine, and of the side of the "
     "threshold); B_abs = 1 + s (2 + m); of gradients the direction of the own angle errs by u / sin(theta)",
@@ -133,11 +116,7 @@ CONTRACT = Contract(
     laws=(
         Law(name="order of classes does not matter", move=_reversed),
         permuted(VECTORS, name="the order of entries does not matter"),
-        Law(
-            name="the length of embeddings and weights does not matter",
-            move=_doubled,
-            gradients={"embeddings": ("embeddings", 0.5)},
-        ),
+        lengthened(VECTORS, "embeddings and weights", ("embeddings",)),
         Vanishing(name="0 for one class alone", move=_alone),
         non_negative(),
     ),

@@ -2,60 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from harness.contract import Contract, Parameter
+from harness.contracts.directions import beginning, embedded, lengthened, reordered
 from harness.deviations import Points
 from harness.domain import Arg, Embedding
-from harness.laws import Law, Moved, Sibling, everywhere, exchanged, non_negative, permuted
+from harness.laws import Moved, Sibling, everywhere, exchanged, non_negative, permuted
 from harness.special import SPECIAL_VALUES, Special
 from reference.contrastive import nt_xent_loss
 from reference.mp import contrastive
 
-SHORTEST, LONGEST = 2.0**-6, 2.0**6
-NO_DIRECTION = "a vector with an infinite entry has no direction"
-EXTREME = "embeddings have a largest entry from 2**-6 to 2**6"
 VIEWS = ("z1", "z2")
 BESIDE: dict[str, Any] = {"z1": [[[1.0, 2.0], [-1.0, 0.5]]], "z2": [[[2.0, 1.0], [-1.0, -1.0]]]}
 
 
-def embedded(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Vectors whose largest entry is not from 2**-6 to 2**6 keep the fractions of their entries; none is 0."""
-    largest = np.abs(x).max(axis=-1, keepdims=True)
-    kept: npt.NDArray[np.float64] = np.where((largest >= SHORTEST) & (largest <= LONGEST), x, np.frexp(x)[0])
-    kept[..., :1] = np.where(largest == 0.0, 1.0, kept[..., :1])
-    return kept
-
-
-def _embedded(args: dict[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: embedded(np.asarray(x, np.float64)) for name, x in args.items()}
-
-
 def _special(view: str, value: str) -> Special:
-    extreme = value.endswith(("largest", "inf"))
-    first = BESIDE[view][0]
-    return Special(
-        condition=f"{view} begins with {value}",
-        args={**BESIDE, view: [[[value, 3.0], *first[1:]]]},
-        want="nan" if value == "nan" else "outside" if extreme else "formula",
-        reason=(NO_DIRECTION if value.endswith("inf") else EXTREME) if extreme else "",
-        covers=((view, value),),
-    )
-
-
-def _reordered(at: Points) -> Moved:
-    args = {name: np.flip(np.asarray(at[name]), axis=1).copy() for name in VIEWS}
-    return Moved(args=args, parameters=at.parameters, applies=everywhere(at))
-
-
-def _doubled(at: Points) -> Moved:
-    """Twice as long, exactly."""
-    args = {name: 2.0 * np.asarray(at[name]) for name in VIEWS}
-    return Moved(args=args, parameters=at.parameters, applies=everywhere(at))
+    return beginning(view, value, lambda first: [[first, *BESIDE[view][0][1:]]], BESIDE)
 
 
 def _same(at: Points) -> Moved:
@@ -86,7 +49,7 @@ CONTRACT = Contract(
     parameters=(Parameter(name="temperature", values=(0.5, 0.1)),),
     oracle=nt_xent_loss,
     definition=contrastive.nt_xent_loss,
-    arrange=_embedded,
+    arrange=embedded(VIEWS),
     layouts=("rows", "strided"),
     coupled=True,
     scales="B_ref = abs(f) + mean of sum p_k (the running errors of both cosines) / t; B_abs = 1 + 2 / t",
@@ -116,9 +79,9 @@ CONTRACT = Contract(
     ),
     laws=(
         exchanged("z1", "z2"),
-        Law(name="the order of examples does not matter", move=_reordered),
+        reordered(VIEWS, "examples"),
         permuted(VIEWS, name="the order of entries does not matter"),
-        Law(name="the length of embeddings does not matter", move=_doubled, gradients={n: (n, 0.5) for n in VIEWS}),
+        lengthened(VIEWS, "embeddings", VIEWS),
         Sibling(name="cross_entropy of the matrix of cosines, in float64", move=_same, loss=_wide, real=VIEWS),
         non_negative(),
     ),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from harness.contract import Contract, Parameter
-from harness.contracts.nt_xent_loss import EXTREME, NO_DIRECTION, embedded
+from harness.contracts.directions import beginning, embedded, lengthened, reordered
 from harness.deviations import Points
 from harness.domain import Arg, ClassIndex, Embedding
 from harness.laws import Law, Moved, everywhere, non_negative, permuted
@@ -16,38 +15,18 @@ from harness.special import SPECIAL_VALUES, Special
 from reference.contrastive import supervised_contrastive_loss
 from reference.mp import contrastive
 
+VECTORS = ("embeddings",)
 BESIDE: list[Any] = [[2.0, 1.0], [-1.0, 0.5], [-1.0, -1.0]]
 
 
-def _embedded(args: dict[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
-    return {**args, "embeddings": embedded(np.asarray(args["embeddings"], np.float64))}
-
-
 def _special(value: str) -> Special:
-    extreme = value.endswith(("largest", "inf"))
-    return Special(
-        condition=f"embeddings begin with {value}",
-        args={"embeddings": [[[value, 3.0], *BESIDE]], "labels": [[0, 0, 1, 1]]},
-        want="nan" if value == "nan" else "outside" if extreme else "formula",
-        reason=(NO_DIRECTION if value.endswith("inf") else EXTREME) if extreme else "",
-        covers=(("embeddings", value),),
-    )
-
-
-def _reordered(at: Points) -> Moved:
-    args = {name: np.flip(np.asarray(at[name]), axis=1).copy() for name in ("embeddings", "labels")}
-    return Moved(args=args, parameters=at.parameters, applies=everywhere(at))
+    labels = {"labels": [[0, 0, 1, 1]]}
+    return beginning("embeddings", value, lambda first: [[first, *BESIDE]], labels)
 
 
 def _renamed(at: Points) -> Moved:
     """Other names for the classes: 0, 1 and 2 are 2, 1 and 0."""
     args = {**at.args, "labels": 2 - np.asarray(at["labels"])}
-    return Moved(args=args, parameters=at.parameters, applies=everywhere(at))
-
-
-def _doubled(at: Points) -> Moved:
-    """Twice as long, exactly."""
-    args = {**at.args, "embeddings": 2.0 * np.asarray(at["embeddings"])}
     return Moved(args=args, parameters=at.parameters, applies=everywhere(at))
 
 
@@ -67,7 +46,7 @@ CONTRACT = Contract(
     parameters=(Parameter(name="temperature", values=(0.1, 0.5)),),
     oracle=supervised_contrastive_loss,
     definition=contrastive.supervised_contrastive_loss,
-    arrange=_embedded,
+    arrange=embedded(VECTORS),
     layouts=("rows", "strided"),
     coupled=True,
     scales="B_ref = abs(f) + mean of sum p_k (the running errors of both cosines) / t; B_abs = 1 + 2 / t",
@@ -96,14 +75,10 @@ CONTRACT = Contract(
         ),
     ),
     laws=(
-        Law(name="the order of embeddings does not matter", move=_reordered),
+        reordered((*VECTORS, "labels"), "embeddings"),
         Law(name="the names of classes do not matter", move=_renamed, gradients={"embeddings": ("embeddings", 1.0)}),
-        permuted(("embeddings",), name="the order of entries does not matter"),
-        Law(
-            name="the length of embeddings does not matter",
-            move=_doubled,
-            gradients={"embeddings": ("embeddings", 0.5)},
-        ),
+        permuted(VECTORS, name="the order of entries does not matter"),
+        lengthened(VECTORS, "embeddings", VECTORS),
         non_negative(),
     ),
 )
