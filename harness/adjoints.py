@@ -19,6 +19,7 @@ MOVED = 2.0**-20
 """Relative move of a contribution: far above the rounding of float32 inside a loss; the gradients are linear in it."""
 INSIDE = ("LogSoftmaxBackward0", "SoftmaxBackward0", "BinaryCrossEntropyWithLogitsBackward0")
 """Nodes that hand on a difference whose terms are no larger than what they were handed, which is rounded as well."""
+COMPILED = "CompiledFunctionBackward"
 DRAWS = 4
 """Backward passes with signs drawn anew, of which the largest move counts."""
 
@@ -33,13 +34,27 @@ def gradients(total: Tensor, leaves: Mapping[str, Tensor], *, keep: bool = False
     return {n: g for n, g in zip(leaves, grads, strict=True) if g is not None}
 
 
-def rounding(total: Tensor, leaves: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def rounding(call: Callable[[], Tensor], leaves: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The move of the gradient of every leaf, entry by entry, in units of the relative rounding of each contribution.
 
-    ``total`` is a scalar that reaches the leaves through a graph, which is kept. Leaves that it does not reach are
-    missing.
+    ``call`` gives a scalar that reaches the leaves through a graph. Leaves that it does not reach are missing.
     """
     generator = torch.Generator().manual_seed(0)
+    total = call()
+    # A compiled graph can be asked once.
+    lasting = all(node.name() != COMPILED for node in _nodes(total))
+    plain = gradients(total, leaves, keep=lasting)
+    found = {n: torch.zeros_like(g) for n, g in plain.items()}
+    for _ in range(DRAWS):
+        total = total if lasting else call()
+        for name, gradient in _moved(total, leaves, generator, keep=lasting).items():
+            move = (gradient - plain[name]).abs().div_(MOVED).nan_to_num_(0.0, posinf=0.0)
+            found[name] = torch.maximum(found[name], move)
+    return found
+
+
+def _moved(total: Tensor, leaves: Mapping[str, Tensor], generator: torch.Generator, *, keep: bool) -> dict[str, Tensor]:
+    """The gradients where everything that one node hands to another is moved."""
 
     def moving(node: Node) -> Callable[[Adjoints, Adjoints], Adjoints]:
         def moved(onward: Adjoints, handed: Adjoints) -> Adjoints:
@@ -51,18 +66,12 @@ def rounding(total: Tensor, leaves: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
         return moved
 
-    plain = gradients(total, leaves, keep=True)
-    found = {n: torch.zeros_like(g) for n, g in plain.items()}
     hooks = [node.register_hook(moving(node)) for node in _nodes(total)]
     try:
-        for _ in range(DRAWS):
-            for name, gradient in gradients(total, leaves, keep=True).items():
-                move = (gradient - plain[name]).abs().div_(MOVED).nan_to_num_(0.0, posinf=0.0)
-                found[name] = torch.maximum(found[name], move)
+        return gradients(total, leaves, keep=keep)
     finally:
         for hook in hooks:
             hook.remove()
-    return found
 
 
 def _moves(node: Node, onward: Adjoints, handed: Adjoints, generator: torch.Generator) -> Adjoints:

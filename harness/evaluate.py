@@ -270,7 +270,7 @@ def _rounded(subject: Subject, batch: Batch) -> dict[str, Array]:
         warnings.simplefilter("ignore")
         tensors = tensors_of(subject, batch, gradients=True)
         leaves = {n: t for n, t in tensors.items() if t.requires_grad}
-        found = rounding(result_of(subject, batch, tensors).sum(), leaves)
+        found = rounding(lambda: result_of(subject, batch, tensors).sum(), leaves)
     return {n: _gather(to_array(g), subject.contract.arg(n), layout, rows) for n, g in found.items()}
 
 

@@ -54,7 +54,7 @@ def mapped(subject: Subject, batch: Batch) -> Mapped | None:
 def mapped_rounding(subject: Subject, batch: Batch) -> dict[str, Array]:
     """``harness.adjoints.rounding`` of every row of a loss that can be mapped."""
     value, leaves = _called(subject, batch)
-    return _rows_first(subject, rounding(value.sum(), leaves))
+    return _rows_first(subject, rounding(value.sum, leaves))
 
 
 def _called(subject: Subject, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:

@@ -18,13 +18,14 @@ from harness.custom import custom
 from harness.evaluate import observe_rows
 from harness.judge import judge
 from harness.ulp import FLOAT32
+from lossproof import validate
 
 X = torch.tensor([0.5, -3.0, 7.0], dtype=torch.float64)
 
 
 def _moves(loss: Callable[[Tensor], Tensor]) -> Tensor:
     x = X.clone().requires_grad_()
-    return rounding(loss(x).sum(), {"x": x})["x"]
+    return rounding(loss(x).sum, {"x": x})["x"]
 
 
 def test_a_gradient_that_nothing_cancels_in_moves_by_its_own_rounding() -> None:
@@ -63,7 +64,7 @@ def test_graph_and_generator_are_left_as_they_were() -> None:
     x = X.clone().requires_grad_()
     state, total = torch.get_rng_state(), (x.exp() * x).sum()
     (before,) = torch.autograd.grad(total, x, retain_graph=True)
-    first, second = rounding(total, {"x": x}), rounding(total, {"x": x})
+    first, second = rounding(lambda: total, {"x": x}), rounding(lambda: total, {"x": x})
     (after,) = torch.autograd.grad(total, x)
     assert torch.equal(before, after)
     assert torch.equal(first["x"], second["x"])
@@ -72,8 +73,20 @@ def test_graph_and_generator_are_left_as_they_were() -> None:
 
 def test_a_leaf_that_is_not_reached_is_missing() -> None:
     x, y = X.clone().requires_grad_(), X.clone().requires_grad_()
-    assert set(rounding(x.sum(), {"x": x, "y": y})) == {"x"}
-    assert rounding(X.sum(), {"x": x}) == {}
+    assert set(rounding(x.sum, {"x": x, "y": y})) == {"x"}
+    assert rounding(X.sum, {"x": x}) == {}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_compiled_graph_is_made_anew_for_every_pass() -> None:
+    def loss(x: Tensor) -> Tensor:
+        return (3.0 * x).sin()
+
+    x = X.clone().requires_grad_()
+    compiled = torch.compile(loss, dynamic=True)
+    moves = rounding(lambda: compiled(x).sum(), {"x": x})["x"]
+    assert (moves >= (3.0 * (3.0 * X).cos()).abs()).all()
+    assert validate(compiled, inputs=["real(N, low=-8.0, high=8.0)"], dtype="float32", check=["value", "gradient"]).ok
 
 
 def contrasted(first: Tensor, second: Tensor) -> Tensor:
