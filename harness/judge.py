@@ -98,7 +98,6 @@ class Limits:
         self.shared = frozenset(a.name for a in contract.args if a.shared)
         self._known: Mask = np.zeros(len(truth.value.exact), np.bool_)
         self._moved: dict[str, Array] = {}
-        self._adjoints: dict[str, Array] = {}
 
     def whole(self, name: str) -> bool:
         """Whether an output has no rows of its own: a reduced value, the gradient of a shared argument."""
@@ -121,12 +120,10 @@ class Limits:
         else:
             self.condition(index)
             moved = self._moved[name][index]
-            if name in self._adjoints:
-                want = replace(want, absolute=want.absolute + self._adjoints[name][index])
         return bounds(want, p, constant_of(name), moved, self.terms, self.own)
 
     def condition(self, index: npt.NDArray[np.intp]) -> None:
-        """Work out how far the rounding of the inputs, and of adjoints, moves every gradient at some rows."""
+        """Work out how far the rounding of the inputs moves every gradient at some rows."""
         todo = index[~self._known[index]]
         if not todo.size:
             return
@@ -136,8 +133,15 @@ class Limits:
         for name, change in total.items():
             moved = self._moved.setdefault(name, np.zeros(self.truth.gradients[name].exact.shape))
             moved[todo] = change + joint[name] / GRADIENT_CONSTANT
-        for name, move in ({} if self.contract.adjoints is None else self.contract.adjoints(part.args)).items():
-            self._adjoints.setdefault(name, np.zeros(self.truth.gradients[name].exact.shape))[todo] = move
+
+    def beside_adjoints(self, name: str, index: npt.NDArray[np.intp]) -> Bounds:
+        """``at`` with the rounding of adjoints in the scale of ``absolute-only``, where no oracle has that scale."""
+        here = self.at(name, index)
+        if self.contract.adjoints is None:
+            return here
+        moves = self.contract.adjoints(self.batch.take(self.contract, index).args)
+        rounding = GRADIENT_CONSTANT * self.batch.precision.u * moves.get(name, np.zeros(here.absolute.shape))
+        return replace(here, absolute=here.absolute + rounding)
 
 
 def judge(
@@ -213,10 +217,20 @@ def _second_pass(limits: Limits, j: Judged, rows: Rows, departures: tuple[Depart
         )
         j.excuse[index] = 0
         absolute[index] = here.absolute
+        if limits.contract.own_gradients and j.name != "value" and not whole:
+            _beside_adjoints(limits, j)
     bad = _rows_where(j.bad & (j.excuse == 0))
     if bad.size:
         _excuse(limits, j, np.arange(len(j.error)) if whole else bad, departures, absolute)
     return j
+
+
+def _beside_adjoints(limits: Limits, j: Judged) -> None:
+    """Grade again what is unstable for all that is known so far: the rounding of adjoints is the dearest part."""
+    rows = _rows_where((j.grade == UNSTABLE) & (j.range <= VANISHED))
+    if rows.size:
+        part, bounds_ = j.rows(rows), limits.beside_adjoints(j.name, rows)
+        j.grade[rows], j.range[rows] = grade_entries(part.got, part.truth, part.error, bounds_, limits.batch.precision)
 
 
 def _excuse(limits: Limits, j: Judged, rows: Rows, departures: tuple[Departure, ...], absolute: Array) -> None:
