@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import Node
 
-Adjoints = tuple[Tensor | None, ...]
-"""What a node of the graph hands on, or what it was handed."""
+Handed = tuple[Tensor | None, ...]
+"""Adjoints: what a node of the graph hands on, or what it was handed."""
 MOVED = 2.0**-20
 """Relative move of a contribution: far above the rounding of float32 inside a loss; the gradients are linear in it."""
 INSIDE = ("LogSoftmaxBackward0", "SoftmaxBackward0", "BinaryCrossEntropyWithLogitsBackward0")
@@ -56,8 +56,8 @@ def rounding(call: Callable[[], Tensor], leaves: Mapping[str, Tensor]) -> dict[s
 def _moved(total: Tensor, leaves: Mapping[str, Tensor], generator: torch.Generator, *, keep: bool) -> dict[str, Tensor]:
     """The gradients where everything that one node hands to another is moved."""
 
-    def moving(node: Node) -> Callable[[Adjoints, Adjoints], Adjoints]:
-        def moved(onward: Adjoints, handed: Adjoints) -> Adjoints:
+    def moving(node: Node) -> Callable[[Handed, Handed], Handed]:
+        def moved(onward: Handed, handed: Handed) -> Handed:
             moves = _moves(node, onward, handed, generator)
             return tuple(
                 g if g is None or m is None else g + _signs(g, generator) * m
@@ -74,7 +74,7 @@ def _moved(total: Tensor, leaves: Mapping[str, Tensor], generator: torch.Generat
             hook.remove()
 
 
-def _moves(node: Node, onward: Adjoints, handed: Adjoints, generator: torch.Generator) -> Adjoints:
+def _moves(node: Node, onward: Handed, handed: Handed, generator: torch.Generator) -> Handed:
     """How far rounding in one node moves what it hands on: each number, and the terms that are summed to it."""
     own = handed[0].abs() if node.name() in INSIDE and handed[0] is not None else 0.0
     moves = tuple(None if g is None else MOVED * (g.abs() + own) for g in onward)

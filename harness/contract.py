@@ -40,6 +40,7 @@ class Parameter:
 
 
 Adjoints = Callable[[Mapping[str, npt.NDArray[Any]]], Mapping[str, Array]]
+"""Arguments by name -> how far rounding moves each gradient: see ``Contract.adjoints``."""
 Arrange = Callable[[dict[str, Any], Mapping[str, Any]], dict[str, Any]]
 """(drawn arguments, parameters) -> arguments that are legal together; pure."""
 SCALAR_REDUCTIONS: Mapping[str, Coefficients] = MappingProxyType({"sum": total, "mean": mean})

@@ -281,6 +281,14 @@ def test_a_loss_that_ties_its_examples_together_is_told_how_to_be_declared() -> 
     assert not [f for f in tied.findings if f.kind == "reduction"]
 
 
+def test_rows_that_depend_on_each_other_are_not_told_of_their_backward() -> None:
+    def centred(x: Tensor) -> Tensor:
+        return ((x - x.mean(dim=0)) ** 2).sum(dim=1)
+
+    kinds = {f.kind for f in validate(centred, inputs=["embedding(N, D)"], check="form", dtype="float32").findings}
+    assert "upstream" not in kinds
+
+
 def test_an_oracle_says_where_nan_is_meant() -> None:
     def mean(x: Tensor, mask: Tensor) -> Tensor:
         return (x * mask).sum(1) / mask.sum(1)

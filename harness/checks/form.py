@@ -31,7 +31,7 @@ from harness.special import ErrorInput
 
 ROWS = 6
 WEIGHTS = (-4.0, 0.0, 0.5)
-"""What elements of a result are multiplied by, in turn."""
+"""What elements of a result are multiplied by, in turn; all by the first where rows may depend on each other."""
 
 
 def _leaves(subject: Subject, batch: Batch) -> tuple[str, ...]:
@@ -169,7 +169,7 @@ def in_proportion(context: Context) -> Outcome:
         plain = form_of(subject, batch, leaves=leaves)
         if plain.raised is not None:
             return plain.raised
-        weights = np.resize(WEIGHTS, plain.shape)
+        weights = np.resize(WEIGHTS[:1] if subject.contract.own_gradients else WEIGHTS, plain.shape)
         weighed = form_of(subject, batch, leaves=leaves, weights=weights)
         for name, gradient in plain.leaf_gradients.items():
             rows = np.moveaxis(gradient, 0 if subject.contract.coupled else subject.contract.arg(name).batch_axis, 0)
