@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -37,6 +39,16 @@ ITEMS: dict[str, Callable[[Subject], tuple[str, ...]]] = {
     "laws": laws._items,
     "form": form._items,
 }
+
+
+@contextmanager
+def hearing_interrupts() -> Iterator[None]:
+    """What is started here hears Ctrl-C, even if the tests run in the background of a shell, which has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def reduced(value: Tensor, reduction: str) -> Tensor:

@@ -21,6 +21,7 @@ from harness import records
 from harness.api import validate
 from harness.confined import STRIKES
 from tests import hostile
+from tests.checking import hearing_interrupts
 
 ROOT = Path(__file__).parent.parent
 LOSSES = ROOT / "tests" / "hostile.py"
@@ -363,11 +364,12 @@ def test_nothing_is_unpickled() -> None:
 def test_ctrl_c_keeps_what_was_measured_and_leaves_no_process(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     code = "import sys; sys.path.insert(0, sys.argv.pop(1)); from harness.cli import main; main(prog_name='lossproof')"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, str(ROOT), "validate", f"{LOSSES}:loop_and_ignore_signals", "--like", "mse_loss",
-         "--dtype", "float32", "--check", "form", "--time-limit", "0.3", "--records", str(path)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    words = ["validate", f"{LOSSES}:loop_and_ignore_signals", "--like", "mse_loss", "--dtype", "float32"]
+    words += ["--check", "form", "--time-limit", "0.3", "--records", str(path)]
+    with hearing_interrupts():
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, str(ROOT), *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
     deadline = time.monotonic() + 60
     while not (workers := _children(process.pid)) and time.monotonic() < deadline:
         time.sleep(0.1)

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from harness import records
+from tests.checking import hearing_interrupts
 
 ROOT = Path(__file__).parent.parent
 CHOSEN = ("--loss", "mse_loss", "--loss", "huber_loss", "--effort", "quick", "--dtype", "float32")
@@ -60,9 +61,11 @@ ENOUGH = 12
 
 def cut_short(path: Path, sign: signal.Signals) -> str:
     """Start a run and send it a signal once it has recorded a few trials; what it printed."""
-    process = subprocess.Popen(
-        words_of(path), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-    )
+    words, pipe = words_of(path), subprocess.PIPE
+    with hearing_interrupts():
+        process = subprocess.Popen(
+            words, cwd=ROOT, stdout=pipe, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        )
     try:
         deadline = time.monotonic() + 120
         while not path.exists() or path.read_bytes().count(b'"record":"trial"') < ENOUGH:
