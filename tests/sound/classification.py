@@ -246,6 +246,7 @@ SOUND = (
         like="multilabel_margin_loss",
         loss=pairs_of_labels,
         grade="reference",
+        gradient="mixed-stable",
         dtypes=TWO,
     ),
     Sound(

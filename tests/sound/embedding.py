@@ -143,6 +143,7 @@ SOUND = (
         like="cosine_similarity",
         loss=product_in_float32,
         grade="reference",
+        gradient="mixed-stable",
         dtypes=TWO,
     ),
     Sound(
