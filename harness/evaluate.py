@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 import torch.autograd.forward_ad as forward_ad
 
-from harness.adjoints import rounding
+from harness.adjoints import gradients, rounding
 from harness.binding import Subject
 from harness.cases import Batch
 from harness.conduct import SuspendedError, calling, own, watch
@@ -344,11 +344,8 @@ def _formed(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         result = result_of(subject, batch, tensors)
-        wanted = [tensors[n] for n in leaves] if result.requires_grad else []
         total = result.sum() if weights is None else (result * to_tensor(weights, batch.precision, batch.device)).sum()
-        grads = torch.autograd.grad(total, wanted, allow_unused=True) if wanted else ()
-    reached: list[tuple[str, Tensor | None]] = list(zip(leaves, grads, strict=False))
-    found = {n: g for n, g in reached if g is not None}
+        found = gradients(total, {n: tensors[n] for n in leaves})
     return Form(
         dtype=str(result.dtype).removeprefix("torch."),
         shape=tuple(result.shape),

@@ -172,9 +172,8 @@ def in_proportion(context: Context) -> Outcome:
         weights = np.resize(WEIGHTS[:1] if subject.contract.own_gradients else WEIGHTS, plain.shape)
         weighed = form_of(subject, batch, leaves=leaves, weights=weights)
         for name, gradient in plain.leaf_gradients.items():
-            rows = np.moveaxis(gradient, 0 if subject.contract.coupled else subject.contract.arg(name).batch_axis, 0)
-            factors = weights.reshape(weights.shape + (1,) * (rows.ndim - weights.ndim))
-            want = np.moveaxis(rows * factors, 0, subject.contract.arg(name).batch_axis)
+            after = gradient.ndim - subject.contract.arg(name).batch_axis - 1
+            want = gradient * (weights.reshape(weights.shape + (1,) * after) if weights.ndim else weights)
             got = weighed.leaf_gradients.get(name)
             slack = 4.0 * batch.precision.u * np.abs(want) + batch.precision.smallest_normal
             off = np.ones(want.shape, np.bool_) if got is None else ~(np.abs(got - want) <= slack) & np.isfinite(want)
