@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 from tests.trust import work
-from tests.trust.lines import Judged, Start, append, done, read
+from tests.trust.lines import Judged, Start, append, done, only, path, read
 from tests.trust.mutants import mutants, mutated
 from tests.trust.mutation import SPECIMENS, built, digest, mutants_of, source_of, verdict
+from tests.trust.reviewed import BLIND, EQUIVALENT, names
 
 SOURCE = '''
 """A module."""
@@ -141,3 +142,10 @@ def test_an_interrupted_run_goes_on(tmp_path: Path) -> None:
         out.write(b'{"kind":"judged","spec')
     assert read(file) == [start, line]
     assert done(read(file)) == {"s 0 m"}
+
+
+def test_what_is_reviewed_is_a_mutant_that_survived() -> None:
+    """One that was killed is not equivalent, whatever is said of it."""
+    alive = [r for r in only(read(path("mutation")), Judged) if r.mutant and not r.killed]
+    met = {key for r in alive for key in names(r.specimen, r.mutant)}
+    assert not [key for table in (EQUIVALENT, BLIND) for key in table if key not in met]
