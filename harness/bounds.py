@@ -43,6 +43,13 @@ def accumulator(precision: Precision) -> Precision:
     return FLOAT32 if precision.bits == 16 else precision
 
 
+def astray(truth: Output, precision: Precision, constant: float) -> Array:
+    """What the choices of an output add to its error where a rounding or an underflow decides them."""
+    u, eta = precision.u, precision.smallest_subnormal
+    costs = [np.fmin(constant * (u * a.rounding + eta * a.underflow), a.jump) for a in truth.astray]
+    return np.sum(costs, axis=0) if costs else np.zeros(())
+
+
 def bounds(
     truth: Output, precision: Precision, constant: float, conditioning: Array | float, terms: int, oracle_ulp: float
 ) -> Bounds:
@@ -56,6 +63,7 @@ def bounds(
             few,
             constant
             * (p.u * truth.reference + accumulator(p).u * depth(terms) * truth.accumulation + eta * truth.underflow)
+            + astray(truth, p, constant)
             + own,
         )
         mixed = reference + constant * conditioning

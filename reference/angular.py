@@ -14,7 +14,7 @@ import numpy.typing as npt
 from reference.classification import Indices
 from reference.contrastive import Contest, contest
 from reference.numerics import sum_over_rows
-from reference.outputs import LARGEST, Mask, U, doubt, weighed
+from reference.outputs import LARGEST, Mask, U, ends, hull, weighed
 from reference.truth import Array, Output, Truth, output
 
 Wide = npt.NDArray[np.longdouble]
@@ -77,24 +77,15 @@ class _Margin(NamedTuple):
     """theta + margin is at most pi."""
 
 
-def _margin(a: _Angles, labels: Indices, margin: float) -> _Margin:
+def _margin(a: _Angles, labels: Indices, margin: float, inside: Mask) -> _Margin:
     rows = np.arange(len(labels))
     c, size = a.cosine[rows, labels], a.size[rows, labels]
     near, far = np.cos(margin), np.sin(margin)
-    moved, kept = c * near - a.sine * far, c - margin * far
-    gap = _narrow(c + near)
-    inside = gap >= 0.0
-    narrow = _narrow(c)
-    turned = a.sine * near + narrow * far
-    error = np.where(inside, size * abs(near) + (1.0 + size) * abs(far), size + abs(margin * far))
-    slope_error = np.where(inside, (1.0 + size) * abs(near) + size * abs(far), 1.0 + size)
-    # Where the rounding of the cosine may carry it over the threshold the logit and its slope jump.
-    astray = doubt((size + abs(near)) / np.abs(gap))
     return _Margin(
-        np.where(inside, moved, kept),
-        error + weighed(np.abs(_narrow(moved - kept)), astray),
-        np.where(inside, turned, a.sine),
-        slope_error + weighed(np.abs(turned - a.sine), astray),
+        np.where(inside, c * near - a.sine * far, c - margin * far),
+        np.where(inside, size * abs(near) + (1.0 + size) * abs(far), size + abs(margin * far)),
+        np.where(inside, a.sine * near + _narrow(c) * far, a.sine),
+        np.where(inside, (1.0 + size) * abs(near) + size * abs(far), 1.0 + size),
         inside,
     )
 
@@ -164,9 +155,9 @@ def _to_embeddings(a: _Angles, s: _Slopes, pull: _Pull, lost: Array, scale: floa
     )
 
 
-def _to_weight(a: _Angles, s: _Slopes, pull: _Pull, labels: Indices, lost: Array, upstream: Array) -> Output:
-    """Summed over the rows."""
-    norm, passed = a.w_norm[:, None], upstream[:, None, None]
+def _to_weight(a: _Angles, s: _Slopes, pull: _Pull, labels: Indices, lost: Array) -> Output:
+    """Of every row, (R, C, D)."""
+    norm = a.w_norm[:, None]
     own = (labels[:, None] == np.arange(len(a.w)))[:, :, None]
     across = a.x[:, None, :] - _narrow(a.cosine)[:, :, None] * a.w[None, :, :]
     rough = np.abs(a.x)[:, None, :] + a.size[:, :, None] * np.abs(a.w)[None, :, :]
@@ -174,22 +165,68 @@ def _to_weight(a: _Angles, s: _Slopes, pull: _Pull, labels: Indices, lost: Array
     exact = np.where(own, -mine * pull.exact[:, None, :], theirs * across)
     terms = np.where(own, s.own_scale[:, :, None] * np.abs(pull.exact)[:, None, :], s.others_scale[:, :, None] * rough)
     size = terms + np.where(own, mine * (pull.size + pull.kink)[:, None, :], 0.0)
-    free = (np.where(own, mine * pull.kink[:, None, :], 0.0) * np.abs(passed)).sum(axis=0) / norm
+    free = np.where(own, mine * pull.kink[:, None, :], 0.0) / norm
+    far = (s.own + s.others.sum(axis=1, keepdims=True) + 1.0)[:, :, None] / norm * np.ones_like(exact)
+    return output(
+        exact / norm,
+        reference=np.fmin(size / norm, LARGEST),
+        accumulation=np.fmin((terms + np.abs(exact)) / norm, LARGEST),
+        absolute=far,
+        underflow=1.0 + np.fmin(far * (lost + 1.0)[:, None, None], LARGEST),
+        interval=((exact / norm) - free, (exact / norm) + free),
+    )
+
+
+def _summed(rows: Output, upstream: Array) -> Output:
+    """The gradient of a tensor that all rows share: the sum of theirs, weighed by ``upstream``."""
+    passed = upstream[:, None, None]
 
     def summed(per_row: Array) -> Array:
-        total: Array = np.fmin((np.abs(passed) * per_row).sum(axis=0) / norm, LARGEST)
+        total: Array = np.fmin((np.abs(passed) * per_row).sum(axis=0), LARGEST)
         return total
 
-    whole = sum_over_rows(passed * exact) / norm
-    far = summed(np.ones_like(exact) * (s.own + s.others.sum(axis=1, keepdims=True) + 1.0)[:, :, None])
+    lower, upper = (passed * end for end in ends(rows))
     return output(
-        whole,
-        reference=summed(size),
-        accumulation=summed(terms + np.abs(exact)),
-        absolute=far,
-        underflow=1.0 + np.fmin(far * (lost.sum() + len(lost)), LARGEST),
-        interval=(whole - free, whole + free),
+        sum_over_rows(passed * rows.exact),
+        reference=summed(rows.reference),
+        accumulation=summed(rows.accumulation),
+        absolute=summed(rows.absolute),
+        underflow=1.0 + summed(rows.underflow),
+        interval=(sum_over_rows(np.minimum(lower, upper)), sum_over_rows(np.maximum(lower, upper))),
+        astray=tuple(a.each(summed) for a in rows.astray),
     )
+
+
+class _Outputs(NamedTuple):
+    value: Output
+    embeddings: Output
+    weight: Output
+    """Of every row, (R, C, D)."""
+
+
+def _outputs(a: _Angles, labels: Indices, scale: float, margin: float, inside: Mask, lost: Array) -> _Outputs:
+    """The loss where ``inside`` says which logit the own class has."""
+    rows, count = np.arange(len(labels)), len(a.w)
+    m = _margin(a, labels, margin, inside)
+    place = np.arange(count - 1)
+    rivals = place + (place >= labels[:, None])
+    logits = np.concatenate([m.value[:, None], np.take_along_axis(a.cosine, rivals, axis=1)], axis=1)
+    error = np.concatenate([m.error[:, None], np.take_along_axis(a.size, rivals, axis=1)], axis=1)
+    c = contest(_narrow(scale * (logits.max(axis=1, keepdims=True) - logits)), scale * error)
+    s = _slopes(c, rivals, labels, count, scale)
+    size = a.size[rows, labels]
+    pulled = _pull(a, m, a.rise, a.x, a.w[labels], size)
+    pushed = _pull(a, m, a.fall, a.w[labels], a.x, size)
+    value = output(
+        c.value,
+        reference=c.value_scale,
+        accumulation=np.minimum(
+            weighed(c.probability[:, 1:], scale * (error[:, 1:] + error[:, :1])).sum(axis=1), LARGEST
+        ),
+        absolute=1.0 + scale * (2.0 + abs(margin)),
+        underflow=1.0 + lost,
+    )
+    return _Outputs(value, _to_embeddings(a, s, pulled, lost, scale), _to_weight(a, s, pushed, labels, lost))
 
 
 def arcface_loss(
@@ -209,34 +246,19 @@ def arcface_loss(
     steep: the gradient is an interval. That of the class weights is summed over the rows, weighed by ``upstream`` (R,).
     """
     passed = np.ones(len(embeddings)) if upstream is None else upstream
-    y, count = labels.astype(np.int64), len(weight)
+    y = labels.astype(np.int64)
     rows = np.arange(len(y))
     with np.errstate(all="ignore"):
         a = _angles(embeddings, weight, y)
-        m = _margin(a, y, margin)
-        place = np.arange(count - 1)
-        rivals = place + (place >= y[:, None])
-        logits = np.concatenate([m.value[:, None], np.take_along_axis(a.cosine, rivals, axis=1)], axis=1)
-        error = np.concatenate([m.error[:, None], np.take_along_axis(a.size, rivals, axis=1)], axis=1)
-        c = contest(_narrow(scale * (logits.max(axis=1, keepdims=True) - logits)), scale * error)
-        s = _slopes(c, rivals, y, count, scale)
-        size = a.size[rows, y]
-        pulled = _pull(a, m, a.rise, a.x, a.w[y], size)
-        pushed = _pull(a, m, a.fall, a.w[y], a.x, size)
         norms = 1.0 + 1.0 / a.x_norm**2 + (1.0 / a.w_norm**2).max()
         lost = 4.0 * embeddings.shape[1] * (1.0 + scale) * norms
-        return Truth(
-            value=output(
-                c.value,
-                reference=c.value_scale,
-                accumulation=np.minimum(
-                    weighed(c.probability[:, 1:], scale * (error[:, 1:] + error[:, :1])).sum(axis=1), LARGEST
-                ),
-                absolute=1.0 + scale * (2.0 + abs(margin)),
-                underflow=1.0 + lost,
-            ),
-            gradients={
-                "embeddings": _to_embeddings(a, s, pulled, lost, scale),
-                "weight": _to_weight(a, s, pushed, y, lost, passed),
-            },
+        threshold = output(
+            _narrow(a.cosine[rows, y] + np.cos(margin)),
+            reference=a.size[rows, y] + abs(np.cos(margin)),
+            absolute=1.0,
+            underflow=lost,
         )
+        inside = threshold.exact >= 0.0
+        right, wrong = (_outputs(a, y, scale, margin, chosen, lost) for chosen in (inside, ~inside))
+        value, of_embeddings, of_weight = (hull(threshold, r, w) for r, w in zip(right, wrong, strict=True))
+        return Truth(value=value, gradients={"embeddings": of_embeddings, "weight": _summed(of_weight, passed)})

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from reference.numerics import product
 from reference.outputs import LARGEST, Mask, U, doubt, minus, present, times, weighed
-from reference.truth import Array, Output, Truth, output
+from reference.truth import Array, Astray, Output, Truth, output
 
 Integers = npt.NDArray[np.int32] | npt.NDArray[np.int64]
 
@@ -35,6 +35,7 @@ def rescaled(a: Output, power: Integers) -> Output:
         reference=np.ldexp(a.reference, power),
         accumulation=np.ldexp(a.accumulation, power),
         interval=None if a.interval is None else (np.ldexp(a.interval[0], power), np.ldexp(a.interval[1], power)),
+        astray=tuple(x.each(lambda scale: np.ldexp(scale, power)) for x in a.astray),
     )
 
 
@@ -59,10 +60,10 @@ def _difference(x: Array, y: Array, eps: Array | float) -> Array:
     return np.where(np.isfinite(lost), d + lost, d)
 
 
-def _extreme_norm(a: Array, sign: Array, m: Array, rough: Array) -> tuple[Array, Array, Array, Array, Array]:
-    """Slope, its interval, bound and scale of the largest or least abs(d), m: one entry has it all, ties share it.
+def _extreme_norm(a: Array, sign: Array, m: Array, rough: Array) -> tuple[Array, Array, Array, Array, Astray]:
+    """Slope, its interval and bound of the largest or least abs(d), m: one entry has it all, ties share it.
 
-    Rounded differences tie where the exact ones do not: the scale is the rounding of two entries over their distance.
+    Rounded differences tie where the exact ones do not, which takes all of the slope at most.
     """
     top = a == m
     count = top.sum(axis=-1)[:, None]
@@ -73,8 +74,9 @@ def _extreme_norm(a: Array, sign: Array, m: Array, rough: Array) -> tuple[Array,
     high = np.where(kink, 1.0, np.where(tied, np.maximum(sign, 0.0), exact))
     spread = a + rough
     weight = np.where(top, 0.0, (spread + np.where(top, spread, 0.0).max(axis=-1)[:, None]) / np.abs(a - m))
-    scale = np.where(top, 1.0 + doubt(weight.max(axis=-1)[:, None]), doubt(weight))
-    return exact, low, high, top.astype(np.float64), scale
+    rounding, nothing = doubt(np.where(top, weight.max(axis=-1)[:, None], weight)), np.zeros(())
+    bound = top.astype(np.float64)
+    return exact, low, high, bound, Astray(rounding=rounding, underflow=nothing, jump=np.ones(()))
 
 
 def _powers(a: Array, size: Array, p: float) -> tuple[tuple[Array, Array] | None, tuple[Array, Array] | None]:
@@ -102,8 +104,10 @@ def _norm(d: Array, rough: Array, p: float) -> tuple[Output, Output]:
     a, sign, terms = np.abs(d), np.sign(d), d.shape[-1]
     m = (a.max(axis=-1) if p > 0.0 else a.min(axis=-1))[:, None]
     part, place = np.frexp(m)
+    astray: list[Astray] = []
     if np.isinf(p):
-        exact, low, high, bound, scale = _extreme_norm(a, sign, m, rough)
+        exact, low, high, bound, tie = _extreme_norm(a, sign, m, rough)
+        scale, astray = bound, [tie]
         value, partial, powers = part[:, 0], None, None
         lost, lost_slope = np.ones_like(value), np.ones_like(a)
     else:
@@ -149,6 +153,7 @@ def _norm(d: Array, rough: Array, p: float) -> tuple[Output, Output]:
         underflow=1.0 + np.fmin(np.abs(lost_slope), LARGEST),
         interval=(low, high),
         partial=powers,
+        astray=tuple(astray),
     )
     return length, slope
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
 
-from reference.truth import Array, Output, Truth
+from reference.truth import Array, Astray, Output, Truth, trailing
 
 Mask = npt.NDArray[np.bool_]
 
 U = 2.0**-53
 LARGEST = float(np.finfo(np.float64).max)
+NEAR = 2.0**-3
+"""32 roundings of bfloat16: a gap whose share of its scale is more has its sign in every dtype."""
 TINY = float(np.finfo(np.float64).smallest_subnormal)
 """Stands for a partial product that underflows in float64 too: what is 0 would not count as having left the range."""
 
@@ -47,6 +50,7 @@ def minus(a: Output, b: Output) -> Output:
         partial=None
         if a.partial is None or b.partial is None
         else (np.minimum(a.partial[0], b.partial[0]), np.maximum(a.partial[1], b.partial[1])),
+        astray=a.astray + b.astray,
     )
 
 
@@ -61,6 +65,10 @@ def select(choice: Mask, a: Output, b: Output) -> Output:
         absolute=np.where(choice, a.absolute, b.absolute),
         interval=(np.where(choice, a_low, b_low), np.where(choice, a_high, b_high)),
         partial=b.partial,
+        astray=(
+            *(x.each(lambda scale: np.where(choice, scale, 0.0)) for x in a.astray),
+            *(x.each(lambda scale: np.where(choice, 0.0, scale)) for x in b.astray),
+        ),
     )
 
 
@@ -76,33 +84,55 @@ def present(power: Array, size: Array) -> Array:
 
 def doubt(share: Array) -> Array:
     """A rounding's share of a gap: as it is where the rounding may close the gap, and little where it cannot."""
-    return np.nan_to_num(np.minimum(share * np.minimum(share / 32.0, 1.0), 1.0 / U))
+    return np.nan_to_num(share * np.minimum(share / 32.0, 1.0), posinf=np.inf)
+
+
+def _farthest(exact: Array, b: Output) -> Array:
+    """Distance to the farthest entry that ``b`` admits and that is a number."""
+    off = [np.abs(exact - end) for end in (b.exact, *ends(b))]
+    return reduce(np.maximum, [np.where(np.isfinite(o), o, 0.0) for o in off])
+
+
+def _less(a: Astray, b: Astray) -> Astray:
+    """What two choices cost that must both go astray, of which ``a`` is the inner one."""
+    return replace(a, rounding=np.fmin(a.rounding, b.rounding), underflow=np.fmin(a.underflow, b.underflow))
 
 
 def hull(gap: Output, a: Output, b: Output) -> Output:
     """``a``, which the sign of the gap decides for, at ties with everything between ``a`` and ``b`` admissible.
 
-    A rounding or an underflow that is larger than the gap takes the wrong branch, to within the error of that branch:
-    the scales are their share of the gap times the difference.
+    A rounding or an underflow that is larger than the gap takes the wrong branch: what it costs is its share of the gap
+    times the difference. Where it may happen the scale is that of the branch with the larger.
     """
-    tie, size = undecided(gap)[:, None], np.abs(gap.exact)[:, None]
+
+    def along(scale: Array) -> Array:
+        return trailing(np.broadcast_to(scale, gap.exact.shape), a.exact.ndim)
+
+    tie, size = trailing(undecided(gap), a.exact.ndim), along(np.abs(gap.exact))
     (a_low, a_high), (b_low, b_high) = ends(a), ends(b)
-    jump = np.abs(a.exact - b.exact)
-    jump = np.where(np.isnan(jump), 0.0, jump) + np.fmin(b.reference, b.absolute)
-    wrong = weighed(jump, doubt((gap.reference + gap.accumulation)[:, None] / size))
-    lost = weighed(jump, np.nan_to_num(np.broadcast_to(gap.underflow, gap.exact.shape)[:, None] / size))
+    jump = np.where(tie, 0.0, _farthest(a.exact, b))
+    near = tie | (size <= NEAR * along(gap.reference + gap.accumulation))
+    rounding = doubt(along(gap.reference + gap.accumulation) / size)
+    lost = np.nan_to_num(along(gap.underflow) / size, posinf=np.inf)
+
+    def going(there: Array) -> Astray:
+        return Astray(rounding=weighed(there, rounding), underflow=weighed(there, lost), jump=there)
+
+    # A choice inside the other branch shows where both are in doubt.
+    both = tuple(_less(inner, going(inner.jump)) for inner in b.astray)
     return replace(
         a,
-        reference=np.where(tie, np.maximum(a.reference, b.reference), a.reference) + wrong,
-        underflow=np.fmin(a.underflow + lost, LARGEST),
+        reference=np.where(near, np.fmax(a.reference, np.fmin(b.reference, b.absolute)), a.reference),
+        accumulation=np.where(near, np.fmax(a.accumulation, np.fmin(b.accumulation, b.absolute)), a.accumulation),
         interval=(np.where(tie, np.minimum(a_low, b_low), a_low), np.where(tie, np.maximum(a_high, b_high), a_high)),
+        astray=(*a.astray, *both, going(jump)),
     )
 
 
 def stilled(a: Output) -> Output:
     """The zero function."""
     zero = np.zeros(())
-    return replace(a, exact=zero, reference=zero, accumulation=zero, underflow=zero, interval=None)
+    return replace(a, exact=zero, reference=zero, accumulation=zero, underflow=zero, interval=None, astray=())
 
 
 def undecided(gap: Output) -> Mask:

@@ -85,10 +85,17 @@ def reduce(truth: Truth, coefficients: Array, shared: Container[str] = ()) -> Tr
             accumulation=np.sum(np.abs(terms), keepdims=True) + summed(v.accumulation),
             underflow=summed(v.underflow) + 1.0,
             absolute=summed(v.absolute),
+            interval=None if v.interval is None else _summed_ends(coefficients, v.interval),
             partial=_sum_partial(v),
+            astray=tuple(a.each(summed) for a in v.astray),
         )
         gradients = {n: g if n in shared else _scaled(g, coefficients) for n, g in truth.gradients.items()}
         return Truth(value=value, gradients=gradients)
+
+
+def _summed_ends(coefficients: Array, interval: tuple[Array, Array]) -> tuple[Array, Array]:
+    low, high = (coefficients * end for end in interval)
+    return np.sum(np.minimum(low, high), keepdims=True), np.sum(np.maximum(low, high), keepdims=True)
 
 
 def _sum_partial(value: Output) -> tuple[Array, Array]:
@@ -110,4 +117,5 @@ def _scaled(gradient: Output, coefficients: Array) -> Output:
         absolute=size * gradient.absolute,
         interval=ends,
         partial=None if gradient.partial is None else (size * gradient.partial[0], size * gradient.partial[1]),
+        astray=tuple(a.each(lambda scale: size * scale) for a in gradient.astray),
     )

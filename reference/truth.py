@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
+Scalar = TypeVar("Scalar", np.float64, np.bool_)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Astray:
+    """What it costs that a rounding, or an underflow, carries a choice between two branches to the wrong one.
+
+    Every field broadcasts against the output. An implementation errs by at most a small multiple of
+    ``u * rounding + eta * underflow``, and never by more than ``jump``.
+    """
+
+    rounding: Array
+    underflow: Array
+    jump: Array
+    """Distance to the other branch."""
+
+    def each(self, change: Callable[[Array], Array]) -> Astray:
+        """The same of an output that is changed by ``change``, rows or units."""
+        return Astray(rounding=change(self.rounding), underflow=change(self.underflow), jump=change(self.jump))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +37,8 @@ class Output:
 
     Every field is float64 and broadcasts against ``exact``. With u the unit roundoff of the dtype under test, eta its
     smallest subnormal and h the summation depth, an implementation as good as the best known algorithm errs by at most
-    a small multiple of ``u * reference + u_accumulator * h * accumulation + eta * underflow``.
+    a small multiple of ``u * reference + u_accumulator * h * accumulation + eta * underflow``, and by what its choices
+    add where they go astray.
     """
 
     exact: Array
@@ -33,6 +54,8 @@ class Output:
     """At kinks and ties: the subdifferential, lowest and highest admissible entry. None means exact everywhere."""
     partial: tuple[Array, Array] | None = None
     """Smallest and largest magnitude of a partial product or partial sum that the formula as written passes through."""
+    astray: tuple[Astray, ...] = ()
+    """One for every choice that a rounding may decide."""
 
     def rows(self, index: npt.NDArray[np.intp]) -> Output:
         """The same output at some of its rows (the first axis)."""
@@ -54,6 +77,7 @@ class Output:
             absolute=take(self.absolute),
             interval=both(self.interval),
             partial=both(self.partial),
+            astray=tuple(a.each(take) for a in self.astray),
         )
 
 
@@ -66,6 +90,7 @@ def output(
     absolute: Array | float,
     interval: tuple[Array, Array] | None = None,
     partial: tuple[Array, Array] | None = None,
+    astray: tuple[Astray, ...] = (),
 ) -> Output:
     """An :class:`Output` whose reference scale defaults to abs(exact), the scale of a loss accurate to a few ulp."""
     return Output(
@@ -76,6 +101,7 @@ def output(
         absolute=np.asarray(absolute, np.float64),
         interval=interval,
         partial=partial,
+        astray=astray,
     )
 
 
@@ -101,6 +127,6 @@ class Truth:
         return replace(self, value=self.value.rows(index), gradients=kept)
 
 
-def trailing(array: Array, ndim: int) -> Array:
+def trailing(array: npt.NDArray[Scalar], ndim: int) -> npt.NDArray[Scalar]:
     """``array`` of shape (R,) with unit axes appended up to ``ndim`` dimensions, to scale (R, ...) row by row."""
     return np.reshape(array, np.shape(array) + (1,) * (ndim - np.ndim(array)))

@@ -18,8 +18,9 @@ from harness.cases import Batch
 from harness.effort import QUICK
 from harness.generate import sweep
 from harness.judge import Limits
-from harness.ulp import FLOAT32
+from harness.ulp import FLOAT32, Array
 from lossproof import validate
+from reference.truth import Output, trailing
 from tests.sound import embedding
 
 registry.enlist("suites.specimens")
@@ -27,6 +28,8 @@ SUBJECTS = {s.contract.name: s for s in (*registry.specimens(), *registry.subjec
 LEAST, MOST = 0.01, 10.0
 SHARE = 0.01
 """Of the scale of the loss; 32 roundings of float32 are 2e-6 of it."""
+TINY = 1e-30
+"""What a few subnormal numbers of float32 weigh beside ordinary ones, and a gradient of less is none."""
 ROWS = 2000
 
 
@@ -62,14 +65,47 @@ def test_the_reference_bound_of_a_value_of_ordinary_numbers_is_below_its_scale(n
 
 
 @pytest.mark.parametrize("name", SUBJECTS)
+def test_the_reference_bound_of_a_gradient_of_ordinary_numbers_is_below_its_scale(name: str) -> None:
+    """Where a rounding may decide between two branches, it adds the distance between them at most.
+
+    The share is 1: a difference that eps = 1e-6 cancels has lost most of its digits.
+    """
+    subject = SUBJECTS[name]
+    contract, seen = subject.contract, 0
+    for batch in sweep(subject, FLOAT32, QUICK):
+        rows = _ordinary(subject, batch)
+        if not rows.size:
+            continue
+        part = batch.take(contract, rows)
+        truth = part.truth(contract)
+        limits = Limits(contract, part, truth)
+        for output, gradient in truth.gradients.items():
+            if not gradient.exact.size:
+                continue
+            allowed = limits.without_conditioning(output, np.arange(len(rows))).reference
+            largest = np.abs(gradient.exact).reshape(len(gradient.exact), -1).max(axis=1)
+            plain = trailing(largest, gradient.exact.ndim) + gradient.absolute
+            jumps = np.sum([np.broadcast_to(a.jump, gradient.exact.shape) for a in gradient.astray], axis=0)
+            known = np.isfinite(gradient.exact) & (plain > 0.0)
+            wide = known & (allowed > plain + jumps + TINY)
+            assert not wide.any(), (output, part.parameters, np.argwhere(wide)[:1])
+            seen += int(known.sum())
+    assert seen or not truth.gradients
+
+
+@pytest.mark.parametrize("name", SUBJECTS)
 def test_no_scale_is_nan_where_the_truth_is_a_number(name: str) -> None:
     """A bound of nan counts as 0."""
     contract = SUBJECTS[name].contract
     for batch in sweep(SUBJECTS[name], FLOAT32, QUICK):
         for output in batch.truth(contract).outputs().values():
             known = np.isfinite(output.exact)
-            for scale in (output.reference, output.accumulation, output.underflow, output.absolute):
+            for scale in (output.reference, output.accumulation, output.underflow, output.absolute, *_choices(output)):
                 assert not (np.isnan(np.broadcast_to(scale, known.shape)) & known).any()
+
+
+def _choices(output: Output) -> list[Array]:
+    return [scale for a in output.astray for scale in (a.rounding, a.underflow, a.jump)]
 
 
 def _at_zero(right: Callable[..., Tensor], wrong: float) -> Callable[..., Tensor]:
@@ -101,3 +137,51 @@ def test_a_value_that_is_wrong_only_where_a_vector_is_zero_is_a_defect(
 
     assert found(_at_zero(loss, 0.5))
     assert not found(_at_zero(loss, 0.0))
+
+
+def _at_ties(right: Callable[..., Tensor], times: float) -> Callable[..., Tensor]:
+    """``right``, but its gradient so many times as long where a rounding decides whether the hinge is above 0."""
+
+    @wraps(right)
+    def loss(*tensors: Tensor, **options: Any) -> Tensor:
+        value = right(*tensors, **options)
+        longer = (times - 1.0) * (value - value.detach())
+        return value + torch.where(value.detach() < NEARLY, longer, torch.zeros_like(value))
+
+    return loss
+
+
+NEARLY = 1e-6
+
+
+@pytest.mark.parametrize(
+    ("like", "options", "loss"),
+    [
+        ("triplet_margin_loss", {}, torch.nn.functional.triplet_margin_loss),
+        (
+            "triplet_margin_with_distance_loss_squared",
+            {},
+            lambda anchor, positive, negative, *, margin=1.0, swap=False, reduction="mean": (
+                torch.nn.functional.triplet_margin_with_distance_loss(
+                    anchor,
+                    positive,
+                    negative,
+                    distance_function=lambda x, y: (x - y).square().sum(dim=1),
+                    margin=margin,
+                    swap=swap,
+                    reduction=reduction,
+                )
+            ),
+        ),
+    ],
+    ids=["triplet", "squared triplet"],
+)
+def test_a_gradient_that_is_too_long_only_at_ties_is_a_defect(
+    like: str, options: Mapping[str, Any], loss: Callable[..., Tensor]
+) -> None:
+    def found(candidate: Callable[..., Tensor]) -> bool:
+        checked = validate(candidate, like, dtype="float32", check="gradient", init=options)
+        return any(f.severity == "defect" for f in checked.findings)
+
+    assert found(_at_ties(loss, 8.0))
+    assert not found(_at_ties(loss, 1.0))

@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 from mpmath import mp
 
+from harness.bounds import astray
+from harness.ulp import BFLOAT16, FLOAT32
 from reference.angular import arcface_loss
 from reference.definition import defined, nearest
 from reference.mp import angular
-from reference.truth import Array, Truth
+from reference.reductions import reduce
+from reference.truth import Array, Output, Truth
 
 AXES = np.array([[1.0, 0.0], [0.0, 2.0]])
 NAN = np.nan
@@ -92,6 +95,40 @@ def test_beyond_the_threshold_the_logit_jumps_and_goes_on() -> None:
     threshold = np.pi - 0.5
     assert logit(threshold - 1e-9) == pytest.approx(-1.0, abs=1e-8)
     assert logit(threshold + 1e-9) == pytest.approx(-np.cos(0.5) - 0.5 * np.sin(0.5), abs=1e-8)
+
+
+@pytest.mark.parametrize("output", ["value", "embeddings", "weight"])
+def test_a_rounding_at_the_threshold_costs_the_jump_and_no_more(output: str) -> None:
+    """All where bfloat16 cannot tell the sides apart, a tenth where float32 nearly can, nothing to speak of far off."""
+
+    def at(theta: float) -> Output:
+        weight = np.array([[1.0, 0.0], [0.3, 1.0]])
+        return one([np.cos(theta), np.sin(theta)], weight, scale=4.0, label=0).outputs()[output]
+
+    threshold = np.pi - 0.5
+    before, after, far = (at(threshold + off) for off in (-1e-4, 1e-4, -1.0))
+    jump = np.abs(before.exact - after.exact)
+    assert jump.max() > 0.1
+    assert (astray(before, FLOAT32, 32.0) <= 0.1 * jump.max()).all()
+    admitted = astray(before, BFLOAT16, 32.0)
+    assert np.allclose(admitted, jump, rtol=0.02, atol=1e-3)
+    assert (astray(far, BFLOAT16, 32.0) <= 0.1 * jump.max()).all()
+    assert (astray(far, FLOAT32, 32.0) <= 1e-3 * jump.max()).all()
+    tied = at(threshold)
+    assert tied.interval is not None
+    low, high = tied.interval
+    for side in (before, after):
+        assert (np.clip(side.exact, low - 1e-3, high + 1e-3) == side.exact).all()
+    assert (astray(tied, BFLOAT16, 32.0) == 0.0).all()
+
+
+def test_a_mean_over_a_row_at_the_threshold_has_the_ends_of_its_jump() -> None:
+    theta = np.pi - 0.5
+    truth = one([np.cos(theta), np.sin(theta)], scale=4.0, label=0)
+    low, high = reduce(truth, np.array([-0.5])).value.interval or (0.0, 0.0)
+    assert truth.value.interval is not None
+    assert (low, high) == (-0.5 * truth.value.interval[1], -0.5 * truth.value.interval[0])
+    assert high - low > 0.1
 
 
 def test_the_definition_takes_parallel_vectors_exactly() -> None:

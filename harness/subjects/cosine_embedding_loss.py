@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from harness.bounds import GRADIENT_CONSTANT, VALUE_CONSTANT, accumulator, depth
+from harness.bounds import GRADIENT_CONSTANT, VALUE_CONSTANT, accumulator, astray, depth
 from harness.contracts.cosine_embedding_loss import CONTRACT
 from harness.deviations import ALL_DTYPES, NAN, Fault, Mask, Points, Region, Seen, Witness
 from harness.subjects.builtin import builtin
@@ -20,7 +20,7 @@ def _bound(points: Points, name: str) -> Array:
     u_sum = accumulator(p).u * depth(np.shape(points[INPUTS[0]])[-1])
     sums = p.u * truth.reference + u_sum * truth.accumulation + p.smallest_subnormal * truth.underflow
     if name != "value":
-        return np.asarray(GRADIENT_CONSTANT * sums)
+        return np.asarray(GRADIENT_CONSTANT * sums + astray(truth, p, GRADIENT_CONSTANT))
     moved = [np.nan_to_num(np.abs(points[n] * points.truth.gradients[n].exact)).sum(axis=-1) for n in INPUTS]
     return np.asarray(VALUE_CONSTANT * (sums + p.u * np.sum(moved, axis=0)))
 

@@ -1,11 +1,11 @@
 """Faults of 1 - cosine_similarity as the distance of triplet_margin_with_distance_loss, from those of the cosine."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from harness.bounds import GRADIENT_CONSTANT, VALUE_CONSTANT, accumulator, depth
+from harness.bounds import GRADIENT_CONSTANT, VALUE_CONSTANT, accumulator, astray, depth
 from harness.deviations import ALL_DTYPES, NAN, PARTIAL, Fault, Mask, Points, Region, Seen, Witness
 from harness.subjects import cosine_similarity
 from harness.subjects.rows import among, ordinal, seen_among
@@ -71,7 +71,10 @@ def _clamped(name: str) -> Region:
         live = (gap > -32.0 * points.precision.u * (2.0 + points["margin"]))[:, None]
         # Norm, divisor, two quotients, product, sum and difference: 8 roundings of C are torch's own.
         least = (GRADIENT_CONSTANT - 8.0) * (points.precision.u * truth.reference + _tilt(points, name))
-        return np.asarray(live & (_turnings(points, name) > least), np.bool_)
+        turned = _turnings(points, name)
+        # What a choice may cost is part of the bound; torch ties what it cannot tell apart.
+        beyond = turned + _off(points, name, TIES) > least + astray(truth, points.precision, GRADIENT_CONSTANT)
+        return np.asarray(live & (turned > least) & beyond, np.bool_)
 
     return among(_short, region)
 
@@ -114,6 +117,14 @@ TIES = (None, 0.0, 0.5, 1.0)
 """The minimum halves the gradient between equals."""
 
 
+def _off(points: Points, name: str, ties: Sequence[float | None]) -> Array:
+    """How far from its interval a gradient is by the formula, whichever branch of the swap rounding takes."""
+    truth = points.truth.gradients[name]
+    low, high = truth.interval or (truth.exact, truth.exact)
+    formulas = [without_long(points, share)[name] for share in ties]
+    return np.asarray(np.max([np.maximum(low - f, f - high) for f in formulas], axis=0), np.float64)
+
+
 LONG = _any(cosine_similarity.overflowing)
 
 
@@ -122,17 +133,16 @@ def _long(name: str) -> Region:
 
     def region(points: Points) -> Mask:
         truth, u = points.truth.outputs()[name], points.precision.u
-        formulas = [without_long(points, share) for share in TIES]
+        plain = without_long(points)
         if name == "value":
             slopes = [np.abs(points[n] * points.truth.gradients[n].exact).sum(axis=-1) for n in OUTPUTS[1:]]
             sums = accumulator(points.precision).u * depth(np.shape(points["anchor"])[-1]) * truth.accumulation
             least = 0.9 * VALUE_CONSTANT * (u * (truth.reference + np.nan_to_num(np.sum(slopes, axis=0))) + sums)
-            return np.asarray(np.abs(formulas[0][name] - truth.exact) > least, np.bool_)
-        low, high = truth.interval or (truth.exact, truth.exact)
-        off = np.max([np.maximum(low - f[name], f[name] - high) for f in formulas], axis=0)
+            return np.asarray(np.abs(plain[name] - truth.exact) > least, np.bool_)
         # With it goes what a norm below eps adds.
-        off += np.where((formulas[0]["gap"] >= 0.0)[:, None], _turnings(points, name), 0.0)
-        return np.asarray(off > 0.9 * GRADIENT_CONSTANT * u * truth.reference, np.bool_)
+        off = _off(points, name, TIES) + np.where((plain["gap"] >= 0.0)[:, None], _turnings(points, name), 0.0)
+        least = 0.9 * GRADIENT_CONSTANT * u * truth.reference + astray(truth, points.precision, GRADIENT_CONSTANT)
+        return np.asarray(off > least, np.bool_)
 
     return among(LONG, region)
 
@@ -202,10 +212,9 @@ def _rounded_distances(pair: Points) -> list[Array]:
 def _undecided(name: str) -> Region:
     def region(points: Points) -> Mask:
         truth = points.truth.gradients[name]
-        low, high = truth.interval or (truth.exact, truth.exact)
-        formulas = [without_long(points, share)[name] for share in TIES[1:]]
-        off = np.max([np.maximum(low - f, f - high) for f in formulas], axis=0)
-        return np.asarray(off > GRADIENT_CONSTANT * points.precision.u * truth.reference, np.bool_)
+        least = GRADIENT_CONSTANT * points.precision.u * truth.reference
+        least += astray(truth, points.precision, GRADIENT_CONSTANT)
+        return np.asarray(_off(points, name, TIES[1:]) > least, np.bool_)
 
     return among(_close, region)
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from harness.bounds import GRADIENT_CONSTANT, JOINT_STEPS
+from harness.bounds import GRADIENT_CONSTANT, JOINT_STEPS, astray
 from harness.contracts.triplet_margin_loss import CONTRACT
 from harness.deviations import ALL_DTYPES, PARTIAL, Fault, Mask, Points, Region, Seen, Witness
 from harness.subjects.builtin import builtin
@@ -64,17 +64,20 @@ def without_slope(name: str) -> Region:
         p, eps = float(points.parameters.get("p", 2.0)), float(points.parameters.get("eps", 1e-6))
         near, far = near_and_far(points)
         leaves = [sum_leaves(norm, points["anchor"], p, points.precision) & (norm > 1.0) for norm in (near, far)]
-        truth, u = points.truth.gradients[name], points.precision.u
+        truth, precision = points.truth.gradients[name], points.precision
         slopes = pairwise_distance(points["anchor"], points["positive"], p=p, eps=eps).gradients
         alone = {"anchor": slopes["x1"].exact, "positive": slopes["x2"].exact}.get(name, 0.0 * truth.exact)
         lost = np.where(leaves[1][:, None], truth.exact, alone)
-        least = GRADIENT_CONSTANT * (u * truth.reference + _turn(points, name, leaves[1], p, eps))
-        shown = (np.abs(lost) > least) & (leaves[0] & live(points))[:, None]
+        least = GRADIENT_CONSTANT * (precision.u * truth.reference + _turn(points, name, leaves[1], p, eps))
+        least += astray(truth, precision, GRADIENT_CONSTANT)
+        low, high = truth.interval or (truth.exact, truth.exact)
+        off = np.maximum(low - truth.exact + lost, truth.exact - lost - high)
+        shown = (off > least) & (leaves[0] & live(points))[:, None]
         if points.precision.bits == 64:
-            low = [
+            under = [
                 sum_leaves(norm, points["anchor"], p, points.precision) & (norm < 1.0) for norm, _ in measured(points)
             ]
-            shown |= np.any(low, axis=0)[:, None]
+            shown |= np.any(under, axis=0)[:, None]
         return np.asarray(shown, np.bool_)
 
     return region
