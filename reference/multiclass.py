@@ -107,7 +107,7 @@ def _margin_loss(input: Array, target: Indices, kept: Mask, coefficient: Array, 
                 reference=np.minimum(scale.sum(axis=(1, 2)), LARGEST),
                 accumulation=value,
                 underflow=1.0 + count,
-                absolute=count * size**p,
+                absolute=product(count, size**p),
                 partial=(np.zeros_like(largest), largest),
             ),
             gradients={

@@ -18,7 +18,7 @@ from harness.cases import Batch
 from harness.effort import QUICK
 from harness.generate import sweep
 from harness.judge import Limits
-from harness.ulp import FLOAT32, Array
+from harness.ulp import FLOAT32, FLOAT64, Array, Precision
 from lossproof import validate
 from reference.truth import Output, trailing
 from tests.sound import embedding
@@ -94,10 +94,11 @@ def test_the_reference_bound_of_a_gradient_of_ordinary_numbers_is_below_its_scal
 
 
 @pytest.mark.parametrize("name", SUBJECTS)
-def test_no_scale_is_nan_where_the_truth_is_a_number(name: str) -> None:
+@pytest.mark.parametrize("precision", [FLOAT64, FLOAT32], ids=lambda p: p.name)
+def test_no_scale_is_nan_where_the_truth_is_a_number(name: str, precision: Precision) -> None:
     """A bound of nan counts as 0."""
     contract = SUBJECTS[name].contract
-    for batch in sweep(SUBJECTS[name], FLOAT32, QUICK):
+    for batch in sweep(SUBJECTS[name], precision, QUICK):
         for output in batch.truth(contract).outputs().values():
             known = np.isfinite(output.exact)
             for scale in (output.reference, output.accumulation, output.underflow, output.absolute, *_choices(output)):

@@ -41,6 +41,7 @@ LEVELS = {
     "harness.certify": 5,
     "harness.adjoints": 3,
     "harness.evaluate": 4,
+    "harness.probe": 4,
     "harness.bounds": 1,
     "harness.conditioning": 4,
     "harness.adjudicate": 4,

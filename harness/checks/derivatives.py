@@ -12,8 +12,8 @@ from harness.checks.base import Check, Context, Outcome, register
 from harness.checks.grading import Evidence, VacuousCheckError, covered_rows, defect, refused
 from harness.checks.sampling import calm, first_sizes, settings_of
 from harness.deviations import Mask
-from harness.evaluate import differentiate
 from harness.generate import Choices, seeded
+from harness.probe import differentiate
 from harness.ulp import FLOAT64
 
 FAST_ROWS = 200

@@ -16,17 +16,8 @@ from harness.checks.base import Check, Context, Outcome, register
 from harness.checks.grading import Evidence, VacuousCheckError, convention, defect, note, refused
 from harness.checks.grading import shape_of as unreduced_shape
 from harness.checks.sampling import calm_batches, settings_of
-from harness.evaluate import (
-    Form,
-    Raised,
-    form_of,
-    left_behind,
-    observe,
-    observe_rows,
-    provoke,
-    provoke_apart,
-    shape_of,
-)
+from harness.evaluate import Raised, observe, observe_rows
+from harness.probe import Form, form_of, left_behind, provoke, provoke_apart, shape_of
 from harness.special import ErrorInput
 
 ROWS = 6

@@ -12,8 +12,9 @@ from harness.checks.grading import Evidence, Mask, note, refusal
 from harness.checks.relation import Side, broken_law, finished, judge_relation, side
 from harness.checks.rows import general
 from harness.checks.sampling import mixed_batches
-from harness.evaluate import Raised, sibling
+from harness.evaluate import Raised
 from harness.laws import Inequality, Law, Sibling, Vanishing
+from harness.probe import sibling
 from harness.ulp import Array
 
 ROWS = 512
