@@ -1,10 +1,16 @@
-"""Hypothesis profiles: LOSSPROOF_HYPOTHESIS_PROFILE, or --hypothesis-profile, chooses one; ``ci`` is the default."""
+"""One thread, and Hypothesis profiles.
+
+LOSSPROOF_HYPOTHESIS_PROFILE, or --hypothesis-profile, chooses a profile; ``ci`` is the default.
+"""
 
 from __future__ import annotations
 
 import os
 
 from hypothesis import HealthCheck, settings
+
+# Tests fork, and in a child of a process that has used several threads of OpenMP the next parallel loop never ends.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # The same examples on every machine, however slow: no clock and no memory of earlier runs decides an outcome.
 REPRODUCIBLE = settings(
