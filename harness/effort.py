@@ -22,6 +22,10 @@ class Effort:
     """Hypothesis examples of the hunt."""
     plan_rows: int
     """Rows each of them expands into."""
+    singles: int
+    """Rows of each block that a loss with only a reduced result is called with, one at a time."""
+    whole_batches: int
+    """The same where a row is a whole batch of a loss that ties its elements together."""
     defined: int
     """Rows of each block and output of the sweep that float64 is judged at by the definition in mpmath."""
     plan_defined: int
@@ -47,6 +51,8 @@ QUICK = Effort(
     rows=512,
     plans=4,
     plan_rows=2048,
+    singles=384,
+    whole_batches=96,
     defined=1,
     plan_defined=1,
     classes=(5_000,),
@@ -60,6 +66,8 @@ CI = Effort(
     rows=2048,
     plans=12,
     plan_rows=4096,
+    singles=512,
+    whole_batches=128,
     defined=2,
     plan_defined=2,
     classes=(5_000, 128_256),
@@ -73,6 +81,8 @@ THOROUGH = Effort(
     rows=2**15,
     plans=400,
     plan_rows=4096,
+    singles=512,
+    whole_batches=128,
     defined=16,
     plan_defined=2,
     classes=(5_000, 128_256),

@@ -353,16 +353,10 @@ def hunted(subject: Subject, precision: Precision, effort: Effort, device: str, 
     hunt()
 
 
-SINGLES = 512
-"""Rows of each block that a loss with only a reduced result is called with, one at a time."""
-WHOLE_BATCHES = 128
-"""The same where a row is a whole batch of a loss that ties its elements together."""
-
-
-def thinned(subject: Subject, batch: Batch) -> Batch:
+def thinned(subject: Subject, batch: Batch, effort: Effort) -> Batch:
     """The batch, or evenly spaced rows of it where the Subject must be called once a row."""
     rows = batch.rows(subject.contract)
-    most = WHOLE_BATCHES if subject.contract.coupled else SINGLES
+    most = effort.whole_batches if subject.contract.coupled else effort.singles
     if subject.takes_none or rows <= most:
         return batch
     return batch.take(subject.contract, np.unique(np.linspace(0, rows - 1, most).astype(int)))
@@ -377,9 +371,9 @@ def measure(
     for batch in sweep(subject, precision, effort, device):
         if not survey.cases and not survey.fits(batch):
             break
-        survey.add(thinned(subject, batch))
+        survey.add(thinned(subject, batch, effort))
         if survey.raised is not None and not survey.cases:
             break
     else:
-        hunted(subject, precision, effort, device, lambda batch: survey.add(thinned(subject, batch)))
+        hunted(subject, precision, effort, device, lambda batch: survey.add(thinned(subject, batch, effort)))
     return survey.measurement(device)

@@ -53,21 +53,6 @@ def test_records_and_report_are_written(suite: pytest.Pytester) -> None:
     )
 
 
-def test_two_workers_write_the_same_records_as_one(suite: pytest.Pytester) -> None:
-    wanted = ("--loss", "mse_loss", "--loss", "cross_entropy")
-    run(suite, *wanted, "--records", "one.jsonl")
-    run(suite, *wanted, "--records", "two.jsonl", "-n", "2")
-
-    def timeless(name: str) -> list[str]:
-        import msgspec
-
-        lines = list(records.read(suite.path / name))
-        bare = [msgspec.structs.replace(t, seconds=0.0) if isinstance(t, records.Trial) else t for t in lines]
-        return sorted(records.encode(line).decode() for line in bare)
-
-    assert timeless("one.jsonl") == timeless("two.jsonl")
-
-
 def test_a_loss_of_the_user_fails_with_its_reproduction(suite: pytest.Pytester) -> None:
     done = run(suite, "test_suite.py", "--loss", "my_losses:naive_bce", "--like", "BCEWithLogitsLoss")
     done.assert_outcomes(failed=2)
