@@ -6,19 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.serving import server
+
 ROOT = Path(__file__).parent.parent
 
 
 def lossproof(*words: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    code = "import sys; sys.path.insert(0, sys.argv.pop(1)); from harness.cli import main; main(prog_name='lossproof')"
-    return subprocess.run(
-        [sys.executable, "-c", code, str(ROOT), *words],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        timeout=300,
-        check=False,
-    )
+    return server()("lossproof", *words, folder=cwd, paths=(ROOT,))
 
 
 def test_a_broken_loss_fails_with_exit_1_and_shows_how_to_reproduce_it(tmp_path: Path) -> None:

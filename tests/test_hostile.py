@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
 import re
@@ -22,33 +21,10 @@ from harness.api import validate
 from harness.confined import STRIKES
 from tests import hostile
 from tests.checking import hearing_interrupts
+from tests.serving import Server
 
 ROOT = Path(__file__).parent.parent
 LOSSES = ROOT / "tests" / "hostile.py"
-
-SERVER = """
-import json, os, sys, traceback
-sys.path.insert(0, sys.argv[1])
-import harness.confined, reports.html, reports.terminal
-from harness.cli import main
-for line in sys.stdin:
-    words, out, err = json.loads(line)
-    if (pid := os.fork()) == 0:
-        code = 99
-        try:
-            for number, path in ((1, out), (2, err)):
-                os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
-            main(words, prog_name="lossproof")
-        except SystemExit as end:
-            code = end.code
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(code)
-    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
-"""
 
 
 @dataclass(frozen=True)
@@ -76,26 +52,15 @@ class Command:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.server = subprocess.Popen(
-            [sys.executable, "-c", SERVER, str(ROOT)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=folder,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
+        self.server = Server(("harness.confined", "harness.cli", "reports.html", "reports.terminal"))
 
     def __call__(self, *words: str) -> Ran:
-        out, err, lines = (self.folder / name for name in ("out", "err", "run.jsonl"))
+        lines = self.folder / "run.jsonl"
         lines.unlink(missing_ok=True)
         more = ["--records", str(lines)] if words[0] == "validate" else []
-        assert self.server.stdin is not None
-        assert self.server.stdout is not None
-        self.server.stdin.write(json.dumps([[*words, *more], str(out), str(err)]) + "\n")
-        self.server.stdin.flush()
-        status = int(self.server.stdout.readline())
+        done = self.server("lossproof", *words, *more, folder=self.folder, paths=(ROOT,))
         found = list(records.read(lines)) if lines.exists() else []
-        return Ran(status, out.read_text(), err.read_text(), found)
+        return Ran(done.returncode, done.stdout, done.stderr, found)
 
     def validate(self, loss: str, *words: str, check: str = "value", file: Path = LOSSES) -> Ran:
         # What does not hang must not seem to on a busy machine.
@@ -108,11 +73,7 @@ class Command:
 def lossproof(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
     command = Command(tmp_path_factory.mktemp("hostile"))
     yield command
-    assert command.server.stdin is not None
-    assert command.server.stdout is not None
-    command.server.stdin.close()
-    command.server.wait()
-    command.server.stdout.close()
+    command.server.close()
 
 
 DEATHS = [

@@ -1,13 +1,14 @@
 """The pytest plugin: a user's suite, options, records under xdist, what is recorded when something is absent."""
 
 import re
-import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
 
 from harness import records
+from tests.serving import server
 
 pytest_plugins = ["pytester"]
 ROOT = Path(__file__).parent.parent
@@ -35,7 +36,15 @@ def suite(pytester: pytest.Pytester) -> pytest.Pytester:
 
 
 def run(suite: pytest.Pytester, *words: str) -> pytest.RunResult:
-    return suite.runpytest_subprocess("-q", "--effort", "quick", "--dtype", "float32", *words)
+    return pytest_in(suite, "-q", "--effort", "quick", "--dtype", "float32", *words)
+
+
+def pytest_in(suite: pytest.Pytester, *words: str) -> pytest.RunResult:
+    """As ``runpytest_subprocess``, by a process that has torch already."""
+    started = time.perf_counter()
+    done = server()("pytest", *words, folder=suite.path, paths=(ROOT,))
+    spent = time.perf_counter() - started
+    return pytest.RunResult(done.returncode, done.stdout.splitlines(), done.stderr.splitlines(), spent)
 
 
 def test_records_and_report_are_written(suite: pytest.Pytester) -> None:
@@ -96,7 +105,7 @@ def test_the_fixture_for_a_user_s_own_suite(suite: pytest.Pytester) -> None:
             assert_sound(lambda input, target: (input - target) ** 2, inputs=PAIR, oracle=oracle, dtype="float32")
         """
     )
-    done = suite.runpytest_subprocess("-q", "test_mine.py")
+    done = pytest_in(suite, "-q", "test_mine.py")
     done.assert_outcomes(passed=2, failed=2)
     done.stdout.fnmatch_lines(["*UnsoundLossError*"])
 
@@ -155,7 +164,7 @@ def test_what_is_declared_reaches_the_loss_as_it_does_from_the_command(suite: py
     done, trials = trials_of(suite, "--loss", "own.py:Power", *DECLARED, "-n", "2")
     assert done.ret == pytest.ExitCode.OK, done.stdout.str()
     words = ("validate", "own.py:Power", *DECLARED, "--dtype", "float32", "--records", "command.jsonl")
-    assert suite.run(sys.executable, "-m", "lossproof", *words).ret == 0
+    assert server()("lossproof", *words, folder=suite.path, paths=(ROOT,)).returncode == 0
     command = [line for line in records.read(suite.path / "command.jsonl") if isinstance(line, records.Trial)]
     assert {(t.check, t.id, t.verdict) for t in trials} == {(t.check, t.id, t.verdict) for t in command}
 
@@ -201,7 +210,7 @@ def test_a_declaration_that_cannot_be_is_refused(suite: pytest.Pytester, words: 
     ids=lambda v: " ".join(v) if isinstance(v, list) else "",
 )
 def test_usage_errors_name_what_was_expected(suite: pytest.Pytester, words: list[str], says: str) -> None:
-    done = suite.runpytest_subprocess("-q", "--loss", "mse_loss", *words)
+    done = pytest_in(suite, "-q", "--loss", "mse_loss", *words)
     assert done.ret == pytest.ExitCode.USAGE_ERROR
     done.stderr.fnmatch_lines([says])
 

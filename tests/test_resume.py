@@ -15,6 +15,7 @@ import pytest
 
 from harness import records
 from tests.checking import hearing_interrupts
+from tests.serving import server
 
 ROOT = Path(__file__).parent.parent
 CHOSEN = ("--loss", "huber_loss", "--effort", "quick", "--dtype", "float32")
@@ -26,9 +27,13 @@ def words_of(path: Path, *words: str) -> list[str]:
 
 
 def run(path: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        words_of(path, "suites/", *words), cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
-    )
+    return served(words_of(path, "suites/", *words))
+
+
+def served(words: list[str]) -> subprocess.CompletedProcess[str]:
+    """The same run by a process that has torch already."""
+    _, _, module, *rest = words
+    return server()(module, *rest)
 
 
 def trials(path: Path) -> list[records.Trial]:
@@ -95,8 +100,7 @@ def completed(path: Path, whole: Path) -> None:
 def test_a_killed_run_keeps_what_it_finished_and_resumes(tmp_path: Path, whole: Path) -> None:
     path = tmp_path / "run.jsonl"
     cut_short(path, signal.SIGKILL)
-    report = [sys.executable, "-m", "lossproof", "report", str(path)]
-    said = subprocess.run(report, cwd=ROOT, capture_output=True, text=True, check=False)
+    said = server()("lossproof", "report", str(path))
     missing = planned(path) - len(trials(path))
     assert f"{missing} planned trial" in said.stdout, said.stdout + said.stderr
     completed(path, whole)
@@ -150,9 +154,7 @@ def test_records_do_not_depend_on_workers_or_on_the_order_of_tests(tmp_path: Pat
     spread, reordered = tmp_path / "spread.jsonl", tmp_path / "reordered.jsonl"
     assert run(spread, "-n", "2").returncode == 0
     backwards = sorted((str(p.relative_to(ROOT)) for p in (ROOT / "suites").glob("test_*.py")), reverse=True)
-    done = subprocess.run(
-        words_of(reordered, *backwards), cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
-    )
+    done = served(words_of(reordered, *backwards))
     assert done.returncode == 0, done.stdout
     assert [t.id for t in trials(reordered)] != [t.id for t in trials(whole)]
     assert timeless(spread) == timeless(whole)
