@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,10 @@ NUMBERS = 2**20
 """Numbers that are judged in all, rows of a thousand classes being dear; simpler numbers are not sought beyond."""
 CALL = 2**11
 """What a call of its own for one row is worth in numbers of a call for many."""
+REFERENCE = 2**13
+"""The same where the reference too has a call of its own, for the row and for every move of its inputs."""
+MOST = 64
+"""Entries of a dimension, or numbers of an argument, that are looked at one by one."""
 FIRST, GROWTH = 16, 4
 """Rows that are judged at once: the simplest first, then so many times as many."""
 
@@ -82,6 +87,20 @@ def _simpler(x: float, p: Precision) -> list[float]:
     return [float(v) for v in dict.fromkeys(rounded.tolist()) if np.isfinite(v)]
 
 
+def _parts(size: int, least: int) -> Iterator[npt.NDArray[np.intp]]:
+    """Entries to keep of so many: one, two, either half, all but a quarter, all but an eighth, down to all but one."""
+    every = np.arange(size)
+    for few in (1, 2):
+        if least <= few < size:
+            yield every[:few]
+    parts = 2
+    while parts < 2 * min(size, MOST):
+        for piece in np.array_split(every, min(parts, size)):
+            if least <= size - len(piece) < size:
+                yield np.setdiff1d(every, piece)
+        parts *= 2
+
+
 def _shrunk_dimensions(contract: Contract, batch: Batch) -> list[Batch]:
     """The same row with a named dimension cut to fewer entries, where indices stay valid."""
     results = []
@@ -95,10 +114,7 @@ def _shrunk_dimensions(contract: Contract, batch: Batch) -> list[Batch]:
         if any(batch.args[a.name].shape[a.dims.index(dim) + (not a.shared)] != size for a in holders):
             continue  # an arrangement has cut the dimension to what the parameters say
         least = 1 if len(contract.dims[dim]) > 1 else size  # a dimension of one size, such as the parts of a number
-        keeps: list[slice | list[int]] = [slice(0, n) for n in {1, 2, size // 2, size - 1} if least <= n < size]
-        keeps += [[j for j in range(size) if j != i] for i in range(size)] if max(2, least) < size <= 64 else []
-        for keep in keeps:
-            kept = np.arange(size)[keep]
+        for kept in _parts(size, least):
             args = dict(batch.args)
             for a in holders:
                 args[a.name] = np.take(args[a.name], kept, axis=a.dims.index(dim) + (not a.shared))
@@ -126,6 +142,7 @@ def minimise(contract: Contract, batch: Batch, fails: Fails, *, one_by_one: bool
     ``one_by_one`` says that ``fails`` makes a call for every row.
     """
     current, left = batch, NUMBERS
+    call = REFERENCE if contract.one_by_one else CALL if one_by_one else 1
     for _ in range(ROUNDS):
         smaller = next((c for c in _shrunk_dimensions(contract, current) if _holds(fails, c)), None)
         if smaller is not None:
@@ -135,7 +152,7 @@ def minimise(contract: Contract, batch: Batch, fails: Fails, *, one_by_one: bool
         if many is None:
             break
         numbers = sum(a.size for n, a in current.args.items() if not contract.arg(n).shared)
-        cost = max(numbers, CALL if one_by_one else 1)
+        cost = max(numbers, call)
         simpler, judged = _simplest(contract, many, fails, left // cost)
         left -= judged * cost
         if simpler is None:
@@ -149,16 +166,34 @@ def _holds(fails: Fails, batch: Batch) -> bool:
     return bool(len(result)) and bool(result.all())
 
 
+def _stretches(count: int) -> list[slice]:
+    """All of so many numbers, their halves, their quarters, down to pairs."""
+    ends = [np.linspace(0, count, 2**k + 1).astype(int) for k in range(max(count // 2, 1).bit_length())]
+    return [slice(a, b) for e in ends for a, b in pairwise(e) if b - a > 1]
+
+
+def _together(x: Array, p: Precision) -> list[Array]:
+    """Candidates to replace several numbers at once: 0, the nearest whole numbers, powers of 2."""
+    with np.errstate(all="ignore"):
+        mantissa, power = np.frexp(x)
+        candidates = [np.zeros_like(x), np.rint(x) + 0.0, np.ldexp(np.rint(mantissa), power) + 0.0]
+    return [c for c in (round_to(p, c) for c in candidates) if np.isfinite(c).all()]
+
+
 def _variants(contract: Contract, batch: Batch) -> Batch | None:
-    """All rows that differ from the present one in one simpler number."""
-    variants: list[tuple[str, int, float]] = []
+    """Rows that differ from the present one in one simpler number, or in several of one argument."""
+    variants: list[tuple[str, int | slice, float | Array]] = []
     for name, array in batch.args.items():
         arg = contract.arg(name)
         if arg.shared or arg.kind.integral:
             continue
         flat = array.reshape(-1)
         here = complexity(flat)
-        for i in range(min(len(flat), 64)):
+        for stretch in _stretches(len(flat)):
+            several = _together(flat[stretch], batch.precision)
+            simpler = [v for v in several if complexity(v).sum() < here[stretch].sum() and np.all(arg.kind.legal(v))]
+            variants.extend((name, stretch, v) for v in simpler)
+        for i in range(min(len(flat), MOST)):
             candidates = np.array(_simpler(float(flat[i]), batch.precision))
             chosen = candidates[(complexity(candidates) < here[i]) & arg.kind.legal(candidates)]
             variants.extend((name, i, float(candidate)) for candidate in chosen)
@@ -166,8 +201,8 @@ def _variants(contract: Contract, batch: Batch) -> Batch | None:
         return None
     count = len(variants)
     args = {k: v if contract.arg(k).shared else np.repeat(v, count, axis=0) for k, v in batch.args.items()}
-    for row, (name, i, candidate) in enumerate(variants):
-        args[name].reshape(count, -1)[row, i] = candidate
+    for row, (name, where, values) in enumerate(variants):
+        args[name].reshape(count, -1)[row, where] = values
     return replace(batch, args=args)
 
 
