@@ -73,8 +73,9 @@ def _clamped(name: str) -> Region:
         least = (GRADIENT_CONSTANT - 8.0) * (points.precision.u * truth.reference + _tilt(points, name))
         turned = _turnings(points, name)
         # What a choice may cost is part of the bound; torch ties what it cannot tell apart.
-        beyond = turned + _off(points, name, TIES) > least + astray(truth, points.precision, GRADIENT_CONSTANT)
-        return np.asarray(live & (turned > least) & beyond, np.bool_)
+        off = turned + _off(points, name, without_long(points, TIES))
+        allowed = least + astray(truth, points.precision, GRADIENT_CONSTANT)
+        return np.asarray(live & (turned > least) & (off > allowed), np.bool_)
 
     return among(_short, region)
 
@@ -87,10 +88,13 @@ def _turned(name: str) -> Seen:
     return seen_among(_short, Seen(text=text, holds=holds, exact=False))
 
 
-def without_long(points: Points, tied: float | None = None) -> dict[str, Array]:
+Formulas = list[dict[str, Array]]
+
+
+def without_long(points: Points, ties: Sequence[float | None]) -> Formulas:
     """Value and gradients where the cosine of a vector whose squared norm overflows is 0, and so its gradient.
 
-    ``tied`` is the share of the swapped distance in the gradient where rounding may tie both.
+    ``ties`` are shares of the swapped distance in the gradient where rounding may tie both; None is the right choice.
     """
     found = []
     for _, pair in _pairs(points):
@@ -98,7 +102,11 @@ def without_long(points: Points, tied: float | None = None) -> dict[str, Array]:
             truth, long = cosine_distance(pair["x1"], pair["x2"]), cosine_similarity.overflowing(pair)
         slopes = [np.where(long[:, None], 0.0, g.exact) for g in truth.gradients.values()]
         found.append((np.where(long, 1.0, truth.value.exact), *slopes))
-    (near, a, p), (far, a_far, n), *other = found
+    return [_with_ties(points, found, share) for share in ties]
+
+
+def _with_ties(points: Points, measured: Sequence[tuple[Array, ...]], tied: float | None) -> dict[str, Array]:
+    (near, a, p), (far, a_far, n), *other = measured
     gradients = {"anchor": a - a_far, "positive": p, "negative": -n}
     if other:
         swapped, p_other, n_other = other[0]
@@ -117,12 +125,11 @@ TIES = (None, 0.0, 0.5, 1.0)
 """The minimum halves the gradient between equals."""
 
 
-def _off(points: Points, name: str, ties: Sequence[float | None]) -> Array:
-    """How far from its interval a gradient is by the formula, whichever branch of the swap rounding takes."""
+def _off(points: Points, name: str, formulas: Formulas) -> Array:
+    """How far from its interval a gradient is by the formulas, at most."""
     truth = points.truth.gradients[name]
     low, high = truth.interval or (truth.exact, truth.exact)
-    formulas = [without_long(points, share)[name] for share in ties]
-    return np.asarray(np.max([np.maximum(low - f, f - high) for f in formulas], axis=0), np.float64)
+    return np.asarray(np.max([np.maximum(low - f[name], f[name] - high) for f in formulas], axis=0), np.float64)
 
 
 LONG = _any(cosine_similarity.overflowing)
@@ -133,14 +140,15 @@ def _long(name: str) -> Region:
 
     def region(points: Points) -> Mask:
         truth, u = points.truth.outputs()[name], points.precision.u
-        plain = without_long(points)
+        formulas = without_long(points, TIES[:1] if name == "value" else TIES)
+        plain = formulas[0]
         if name == "value":
             slopes = [np.abs(points[n] * points.truth.gradients[n].exact).sum(axis=-1) for n in OUTPUTS[1:]]
             sums = accumulator(points.precision).u * depth(np.shape(points["anchor"])[-1]) * truth.accumulation
             least = 0.9 * VALUE_CONSTANT * (u * (truth.reference + np.nan_to_num(np.sum(slopes, axis=0))) + sums)
             return np.asarray(np.abs(plain[name] - truth.exact) > least, np.bool_)
         # With it goes what a norm below eps adds.
-        off = _off(points, name, TIES) + np.where((plain["gap"] >= 0.0)[:, None], _turnings(points, name), 0.0)
+        off = _off(points, name, formulas) + np.where((plain["gap"] >= 0.0)[:, None], _turnings(points, name), 0.0)
         least = 0.9 * GRADIENT_CONSTANT * u * truth.reference + astray(truth, points.precision, GRADIENT_CONSTANT)
         return np.asarray(off > least, np.bool_)
 
@@ -151,7 +159,7 @@ def _either(name: str) -> Callable[[Array, Output, Points, Array], Mask]:
     """The formula without the cosines of long vectors, whichever branch of minimum or hinge rounding takes."""
 
     def holds(got: Array, truth: Output, points: Points, bound: Array) -> Mask:
-        formulas = [without_long(points, share) for share in TIES]
+        formulas = without_long(points, TIES)
         allowed = bound + 32.0 * points.precision.u * np.abs(formulas[0][name])
         allowed = allowed + (0.0 if name == "value" else 2.0 * _turnings(points, name))
         kink = np.abs(formulas[0]["gap"]) <= 64.0 * points.precision.u
@@ -214,7 +222,7 @@ def _undecided(name: str) -> Region:
         truth = points.truth.gradients[name]
         least = GRADIENT_CONSTANT * points.precision.u * truth.reference
         least += astray(truth, points.precision, GRADIENT_CONSTANT)
-        return np.asarray(_off(points, name, TIES[1:]) > least, np.bool_)
+        return np.asarray(_off(points, name, without_long(points, TIES[1:])) > least, np.bool_)
 
     return among(_close, region)
 
