@@ -95,20 +95,36 @@ def _entry_by_entry(
 ) -> dict[str, Array]:
     """The changes that each entry makes, summed."""
     total = {n: np.zeros(truth.gradients[n].exact.shape) for n in outputs}
-    p = batch.precision
-    for name in names:
-        for where in _entries(contract, batch, name):
+    for moves in _together(contract, batch, names):
+        copies = 2 * sum(len(where) for _, where in moves)
+        moved = _repeated(contract, batch, copies)
+        blocks: list[slice] = []
+        for name, where in moves:
             x = batch.args[name]
-            ways = [np.where(where, _within(contract, name, step(p, x, by), x), x) for by in (1, -1)]
-            copies = 2 * len(where)
-            repeated = _repeated(contract, batch, copies)
-            every = {**repeated.args, name: np.concatenate(ways).reshape(-1, *x.shape[1:])}
-            changes = _changes(contract, replace(repeated, args=every), truth, outputs)
-            for n in outputs:
-                up, down = changes[n][: len(where)], changes[n][len(where) :]
+            ways = [np.where(where, _within(contract, name, step(batch.precision, x, by), x), x) for by in (1, -1)]
+            start = blocks[-1].stop if blocks else 0
+            blocks.append(slice(start, start + 2 * len(where)))
+            moved.args[name].reshape(copies, *x.shape)[blocks[-1]] = np.concatenate(ways)
+        changes = _changes(contract, moved, truth, outputs)
+        for n in outputs:
+            for block in blocks:
+                up, down = np.split(changes[n][block], 2)
                 with np.errstate(over="ignore"):
                     total[n] += np.maximum(up, down).sum(axis=0)
     return total
+
+
+def _together(contract: Contract, batch: Batch, names: list[str]) -> Iterator[list[tuple[str, Mask]]]:
+    """The moves of all arguments, as many as one call can hold."""
+    held: list[tuple[str, Mask]] = []
+    for name in names:
+        for where in _entries(contract, batch, name):
+            if held and sum(len(w) for _, w in held) + len(where) > _at_once(contract, batch):
+                yield held
+                held = []
+            held.append((name, where))
+    if held:
+        yield held
 
 
 def _drawn(contract: Contract, batch: Batch, truth: Truth, outputs: list[str], names: list[str]) -> dict[str, Array]:
@@ -131,19 +147,15 @@ def _drawn(contract: Contract, batch: Batch, truth: Truth, outputs: list[str], n
 
 def _jointly(contract: Contract, batch: Batch, truth: Truth, outputs: list[str], names: list[str]) -> dict[str, Array]:
     """The largest change of all inputs together, along the gradient and against it."""
-    joint = {n: np.zeros(truth.gradients[n].exact.shape) for n in outputs}
-    rising = {}
-    for sign in (1, -1):
-        for name in names:
-            slope = truth.gradients[name].exact if name in truth.gradients else np.zeros(batch.args[name].shape)
-            direction = sign * JOINT_STEPS * np.sign(np.nan_to_num(slope))
-            x = batch.args[name]
-            candidate = step(batch.precision, x, direction.astype(np.int64))
-            rising[name] = np.where(_soft(contract, name, x), _within(contract, name, candidate, x), x)
-        change = _changes(contract, replace(batch, args={**batch.args, **rising}), truth, outputs)
-        for n in outputs:
-            joint[n] = np.maximum(joint[n], change[n][0])
-    return joint
+    moved = _repeated(contract, batch, 2)
+    for name in names:
+        x = batch.args[name]
+        slope = truth.gradients[name].exact if name in truth.gradients else np.zeros(x.shape)
+        rising = (JOINT_STEPS * np.sign(np.nan_to_num(slope))).astype(np.int64)
+        ways = [_within(contract, name, step(batch.precision, x, by), x) for by in (rising, -rising)]
+        moved.args[name][:] = np.concatenate([np.where(_soft(contract, name, x), way, x) for way in ways])
+    change = _changes(contract, moved, truth, outputs)
+    return {n: change[n].max(axis=0) for n in outputs}
 
 
 def _entries(contract: Contract, batch: Batch, name: str) -> Iterator[Mask]:
@@ -155,13 +167,18 @@ def _entries(contract: Contract, batch: Batch, name: str) -> Iterator[Mask]:
     masks = np.zeros((len(groups), 1, width), np.bool_)
     for k, group in enumerate(groups):
         masks[k, 0, group] = True
-    numbers = sum(a.size for n, a in batch.args.items() if not contract.arg(n).shared)
-    at_once = max(1, TOGETHER // max(2 * numbers, 1))
+    at_once = _at_once(contract, batch)
     for start in range(0, len(groups), at_once):
         part = masks[start : start + at_once].reshape(-1, 1, *x.shape[1:]) & soft
         part = part[part.reshape(len(part), -1).any(axis=1)]
         if len(part):
             yield part
+
+
+def _at_once(contract: Contract, batch: Batch) -> int:
+    """Moves that one call can hold, each up and down."""
+    numbers = sum(a.size for n, a in batch.args.items() if not contract.arg(n).shared)
+    return max(1, TOGETHER // max(2 * numbers, 1))
 
 
 def _repeated(contract: Contract, batch: Batch, copies: int) -> Batch:
