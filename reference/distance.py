@@ -201,6 +201,18 @@ def squared(x: Array, y: Array) -> Measure:
     return Measure(length, 2 * place, (slope, times(slope, -1.0)))
 
 
+def lead_of_squares(x: Array, y: Array, z: Array) -> tuple[Array, Array]:
+    """Sum of (x - y)**2 - (x - z)**2 and its slope in x, which keep what y and z are beside a large x.
+
+    They are (z - y) (2 x - y - z), summed, and 2 (z - y).
+    """
+    factors = z - y, _difference(2.0 * x, y, -z)
+    places = [np.frexp(np.abs(factor).max(axis=-1))[1] for factor in factors]
+    parts = [np.ldexp(factor, -place[:, None]) for factor, place in zip(factors, places, strict=True)]
+    lead: Array = np.ldexp((parts[0] * parts[1]).sum(axis=-1), places[0] + places[1])
+    return lead, 2.0 * factors[0]
+
+
 def squared_distance(x1: Array, x2: Array) -> Truth:
     """Sum of (x1 - x2)**2, a distance for triplets; after the differences nothing cancels."""
     with np.errstate(all="ignore"):

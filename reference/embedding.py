@@ -9,8 +9,8 @@ from functools import reduce
 import numpy as np
 
 from reference.cosine import cosine_distance, cosine_of
-from reference.distance import Integers, Measure, Measured, apart, pairwise, rescaled, squared
-from reference.outputs import hinge, hull, minus, plus, select, times
+from reference.distance import Integers, Measure, Measured, apart, lead_of_squares, pairwise, rescaled, squared
+from reference.outputs import Mask, hinge, hull, minus, plus, select, times
 from reference.truth import Array, Output, Truth
 
 Distance = Callable[[Array, Array], Truth]
@@ -51,30 +51,53 @@ def _extremes(outputs: Sequence[Output], sizes: Sequence[Array]) -> tuple[Array,
     return reduce(np.fmin, [low for low, _ in partials]), reduce(np.fmax, [high for _, high in partials])
 
 
+Lead = Callable[[Array, Array, Array], tuple[Array, Array]]
+"""d(x, y) - d(x, z) and its slope in x."""
+
+
 def _triplet(
-    anchor: Array, positive: Array, negative: Array, margin: float, swap: bool, measure: Measured, shift: Integers
+    anchor: Array,
+    positive: Array,
+    negative: Array,
+    margin: float,
+    swap: bool,
+    measure: Measured,
+    shift: Integers,
+    lead: Lead | None = None,
 ) -> Truth:
     """max(d(a, p) - d(a, n) + margin, 0), with swap the least of d(a, n) and d(p, n) for d(a, n).
 
-    The embeddings, and with them the gradients, are in units of 2**(shift / 2).
+    The embeddings, and with them the gradients, are in units of 2**(shift / 2). ``lead`` is for distances whose
+    difference has a better formula than their subtraction.
     """
+    finite: Mask = np.isfinite(np.concatenate([anchor, positive, negative], axis=-1)).all(axis=-1, keepdims=True)
+
+    def ahead(a: Measure, b: Measure, slope: Output, x: Array, y: Array, z: Array) -> tuple[Output, Output]:
+        """a - b, of x and y and of x and z, and its slope in x, which is as given where there is no better formula."""
+        difference = apart(a, b)
+        if lead is None:
+            return difference, slope
+        exact, steep = lead(x, y, z)
+        return (
+            replace(difference, exact=np.where(finite[:, 0], exact, difference.exact), interval=None),
+            replace(slope, exact=np.where(finite, steep, slope.exact), interval=None),
+        )
+
     near, far = measure(anchor, positive), measure(anchor, negative)
-    gap = apart(near, far)
+    gap, rising = ahead(near, far, minus(near.gradients[0], far.gradients[0]), anchor, positive, negative)
     gradients = {
-        "anchor": minus(near.gradients[0], far.gradients[0]),
+        "anchor": rising,
         "positive": near.gradients[1],
         "negative": times(far.gradients[1], -1.0),
     }
     if swap:
         other = measure(positive, negative)
-        swapped = {
-            "anchor": near.gradients[0],
-            "positive": minus(near.gradients[1], other.gradients[0]),
-            "negative": times(other.gradients[1], -1.0),
-        }
-        closer = apart(other, far)
+        closer, _ = ahead(other, far, far.gradients[1], negative, positive, anchor)
         choice = ~(closer.exact >= 0.0)
-        gap = select(choice, apart(near, other), gap)
+        falling = minus(near.gradients[1], other.gradients[0])
+        nearer, falling = ahead(near, other, falling, positive, anchor, negative)
+        gap = select(choice, nearer, gap)
+        swapped = {"anchor": near.gradients[0], "positive": falling, "negative": times(other.gradients[1], -1.0)}
         for name, plain in gradients.items():
             chosen, dropped = (select(c[:, None], swapped[name], plain) for c in (choice, ~choice))
             gradients[name] = hull(closer, chosen, dropped)
@@ -132,7 +155,7 @@ def triplet_margin_with_distance_loss(
             top = np.max([np.abs(x).max(axis=-1, initial=0.0) for x in (anchor, positive, negative)], axis=0)
             shift = np.where(top > 2.0**1020, 4, plain)
             a, p, n = (np.ldexp(x, -shift[:, None] // 2) for x in (anchor, positive, negative))
-            return _triplet(a, p, n, margin, swap, squared, shift)
+            return _triplet(a, p, n, margin, swap, squared, shift, lead_of_squares)
         if distance == "maximum":
             return _triplet(anchor, positive, negative, margin, swap, lambda x, y: pairwise(x, y, np.inf, 0.0), plain)
         chosen = cosine_distance if distance == "cosine" else distance

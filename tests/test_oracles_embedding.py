@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -295,3 +296,22 @@ def test_the_distance_may_be_an_oracle() -> None:
     given = embedding.triplet_margin_with_distance_loss(a, p, n, distance=distance.squared_distance, swap=True)
     for name, out in named.outputs().items():
         np.testing.assert_allclose(given.outputs()[name].exact, out.exact, rtol=1e-14)
+
+
+BESIDE_LARGE = [(1e302, 1.0, 2.0), (1e153, 2e153, 1.0), (1e200, 1.0, 1e200), (-1e302, 2.0, 1.0), (3.0, 1.0, 2.0)]
+
+
+@pytest.mark.parametrize(("anchor", "positive", "negative"), BESIDE_LARGE)
+@pytest.mark.parametrize("swap", [False, True])
+def test_squared_distances_keep_what_is_small_beside_a_large_embedding(
+    anchor: float, positive: float, negative: float, swap: bool
+) -> None:
+    """(a - p)**2 - (a - n)**2 = (n - p) (2 a - p - n), though the squares overflow and a - p is a."""
+    a, p, n = (np.array([[x]]) for x in (anchor, positive, negative))
+    truth = embedding.triplet_margin_with_distance_loss(a, p, n, distance="squared", swap=swap)
+    near, far, other = (
+        (Fraction(x) - Fraction(y)) ** 2 for x, y in ((anchor, positive), (anchor, negative), (positive, negative))
+    )
+    exact = max(near - (min(far, other) if swap else far) + 1, Fraction(0))
+    wanted = float(exact) if exact < Fraction(np.finfo(np.float64).max) else np.inf
+    assert truth.value.exact[0] == pytest.approx(wanted, rel=1e-15)

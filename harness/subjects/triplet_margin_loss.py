@@ -41,9 +41,16 @@ def live(points: Points) -> Mask:
     return np.asarray(points.truth.value.exact > least, np.bool_)
 
 
+def _may_be_still(points: Points) -> Mask:
+    """The hinge ties for all that float64 knows: gradients of 0 are admissible."""
+    ends = [g.interval or (g.exact, g.exact) for n, g in points.truth.gradients.items() if n in OUTPUTS]
+    return np.asarray(np.all([((low <= 0.0) & (high >= 0.0)).all(axis=-1) for low, high in ends], axis=0), np.bool_)
+
+
 def halted(near: Array, far: Array, points: Points) -> Mask:
     """The backward of clamp_min takes nan for less than 0, which shows where the loss is above it."""
-    return np.asarray((np.minimum(near, far) > points.precision.largest) & live(points), np.bool_)
+    shows = live(points) & ~_may_be_still(points)
+    return np.asarray((np.minimum(near, far) > points.precision.largest) & shows, np.bool_)
 
 
 def near_and_far(points: Points) -> tuple[Array, Array]:
