@@ -172,7 +172,7 @@ def _stretches(count: int) -> list[slice]:
     return [slice(a, b) for e in ends for a, b in pairwise(e) if b - a > 1]
 
 
-def _together(x: Array, p: Precision) -> list[Array]:
+def _simpler_together(x: Array, p: Precision) -> list[Array]:
     """Candidates to replace several numbers at once: 0, the nearest whole numbers, powers of 2."""
     with np.errstate(all="ignore"):
         mantissa, power = np.frexp(x)
@@ -190,7 +190,7 @@ def _variants(contract: Contract, batch: Batch) -> Batch | None:
         flat = array.reshape(-1)
         here = complexity(flat)
         for stretch in _stretches(len(flat)):
-            several = _together(flat[stretch], batch.precision)
+            several = _simpler_together(flat[stretch], batch.precision)
             simpler = [v for v in several if complexity(v).sum() < here[stretch].sum() and np.all(arg.kind.legal(v))]
             variants.extend((name, stretch, v) for v in simpler)
         for i in range(min(len(flat), MOST)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
 from typing import Any
 
@@ -28,6 +28,8 @@ SUBJECTS = {s.contract.name: s for s in (*registry.specimens(), *registry.subjec
 LEAST, MOST = 0.01, 10.0
 SHARE = 0.01
 """Of the scale of the loss; 32 roundings of float32 are 2e-6 of it."""
+FAR = 100.0
+"""Times the scale of the gradient, or of the numbers it is taken at, what may lie between two branches."""
 TINY = 1e-30
 """What a few subnormal numbers of float32 weigh beside ordinary ones, and a gradient of less is none."""
 ROWS = 2000
@@ -44,22 +46,25 @@ def _ordinary(subject: Subject, batch: Batch) -> npt.NDArray[np.intp]:
     return np.flatnonzero(kept)[:ROWS]
 
 
+def _ordinary_limits(subject: Subject) -> Iterator[tuple[Limits, npt.NDArray[np.intp]]]:
+    """What a sweep has of such rows, and all of their places."""
+    for batch in sweep(subject, FLOAT32, QUICK):
+        rows = _ordinary(subject, batch)
+        if rows.size:
+            part = batch.take(subject.contract, rows)
+            yield Limits(subject.contract, part, part.truth(subject.contract)), np.arange(len(rows))
+
+
 @pytest.mark.parametrize("name", SUBJECTS)
 def test_the_reference_bound_of_a_value_of_ordinary_numbers_is_below_its_scale(name: str) -> None:
     """Also where a vector is 0 or two are equal, whose terms are 0 and do not underflow."""
-    subject = SUBJECTS[name]
-    contract, seen = subject.contract, 0
-    for batch in sweep(subject, FLOAT32, QUICK):
-        rows = _ordinary(subject, batch)
-        if not rows.size:
-            continue
-        part = batch.take(contract, rows)
-        truth = part.truth(contract)
-        allowed = Limits(contract, part, truth).without_conditioning("value", np.arange(len(rows))).reference
-        scale = np.abs(truth.value.exact) + truth.value.absolute
-        known = np.isfinite(truth.value.exact) & (scale > 0.0)
+    seen = 0
+    for limits, every in _ordinary_limits(SUBJECTS[name]):
+        allowed, value = limits.without_conditioning("value", every).reference, limits.truth.value
+        scale = np.abs(value.exact) + value.absolute
+        known = np.isfinite(value.exact) & (scale > 0.0)
         wide = known & (allowed > SHARE * scale)
-        assert not wide.any(), part.take(contract, np.flatnonzero(wide)[:1]).record()
+        assert not wide.any(), limits.batch.take(limits.contract, np.flatnonzero(wide)[:1]).record()
         seen += int(known.sum())
     assert seen
 
@@ -68,29 +73,26 @@ def test_the_reference_bound_of_a_value_of_ordinary_numbers_is_below_its_scale(n
 def test_the_reference_bound_of_a_gradient_of_ordinary_numbers_is_below_its_scale(name: str) -> None:
     """Where a rounding may decide between two branches, it adds the distance between them at most.
 
-    The share is 1: a difference that eps = 1e-6 cancels has lost most of its digits.
+    The share is 1: a difference that eps = 1e-6 cancels has lost most of its digits. The distance is itself of the
+    size of the gradient's scale.
     """
-    subject = SUBJECTS[name]
-    contract, seen = subject.contract, 0
-    for batch in sweep(subject, FLOAT32, QUICK):
-        rows = _ordinary(subject, batch)
-        if not rows.size:
-            continue
-        part = batch.take(contract, rows)
-        truth = part.truth(contract)
-        limits = Limits(contract, part, truth)
-        for output, gradient in truth.gradients.items():
+    seen, differentiable = 0, False
+    for limits, every in _ordinary_limits(SUBJECTS[name]):
+        for output, gradient in limits.truth.gradients.items():
+            differentiable = True
             if not gradient.exact.size:
                 continue
-            allowed = limits.without_conditioning(output, np.arange(len(rows))).reference
+            allowed = limits.without_conditioning(output, every).reference
             largest = np.abs(gradient.exact).reshape(len(gradient.exact), -1).max(axis=1)
             plain = trailing(largest, gradient.exact.ndim) + gradient.absolute
             jumps = np.sum([np.broadcast_to(a.jump, gradient.exact.shape) for a in gradient.astray], axis=0)
             known = np.isfinite(gradient.exact) & (plain > 0.0)
             wide = known & (allowed > plain + jumps + TINY)
-            assert not wide.any(), (output, part.parameters, np.argwhere(wide)[:1])
+            assert not wide.any(), (output, limits.batch.parameters, np.argwhere(wide)[:1])
+            far = known & (jumps > FAR * np.maximum(plain, 1.0))
+            assert not far.any(), (output, limits.batch.parameters, np.argwhere(far)[:1])
             seen += int(known.sum())
-    assert seen or not truth.gradients
+    assert seen or not differentiable
 
 
 @pytest.mark.parametrize("name", SUBJECTS)
