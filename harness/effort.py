@@ -23,13 +23,17 @@ class Effort:
     plan_rows: int
     """Rows each of them expands into."""
     singles: int
-    """Rows of each block that a loss with only a reduced result is called with, one at a time."""
+    """Rows of each block of the sweep that a loss with only a reduced result is called with, one at a time."""
+    plan_singles: int
+    """The same of each example of the hunt, of which there are many."""
     whole_batches: int
-    """The same where a row is a whole batch of a loss that ties its elements together."""
+    """``singles`` where a row is a whole batch of a loss that ties its elements together."""
+    plan_whole_batches: int
+    """``plan_singles`` of such a loss."""
     defined: int
     """Rows of each block and output of the sweep that float64 is judged at by the definition in mpmath."""
     plan_defined: int
-    """The same of each example of the hunt, of which there are many."""
+    """The same of each example of the hunt."""
     classes: tuple[int, ...]
     """Numbers of classes, in thousands and more, over which a mean is asked for."""
     seconds: str
@@ -52,7 +56,9 @@ QUICK = Effort(
     plans=4,
     plan_rows=2048,
     singles=384,
+    plan_singles=128,
     whole_batches=96,
+    plan_whole_batches=32,
     defined=1,
     plan_defined=1,
     classes=(5_000,),
@@ -67,7 +73,9 @@ CI = Effort(
     plans=12,
     plan_rows=4096,
     singles=512,
+    plan_singles=256,
     whole_batches=128,
+    plan_whole_batches=64,
     defined=2,
     plan_defined=2,
     classes=(5_000, 128_256),
@@ -82,7 +90,9 @@ THOROUGH = Effort(
     plans=400,
     plan_rows=4096,
     singles=512,
+    plan_singles=128,
     whole_batches=128,
+    plan_whole_batches=32,
     defined=16,
     plan_defined=2,
     classes=(5_000, 128_256),

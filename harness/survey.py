@@ -355,8 +355,11 @@ def hunted(subject: Subject, precision: Precision, effort: Effort, device: str, 
 
 def thinned(subject: Subject, batch: Batch, effort: Effort) -> Batch:
     """The batch, or evenly spaced rows of it where the Subject must be called once a row."""
-    rows = batch.rows(subject.contract)
-    most = effort.whole_batches if subject.contract.coupled else effort.singles
+    rows, coupled = batch.rows(subject.contract), subject.contract.coupled
+    if batch.origin == "sweep":
+        most = effort.whole_batches if coupled else effort.singles
+    else:
+        most = effort.plan_whole_batches if coupled else effort.plan_singles
     if subject.takes_none or rows <= most:
         return batch
     return batch.take(subject.contract, np.unique(np.linspace(0, rows - 1, most).astype(int)))
