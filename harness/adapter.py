@@ -12,21 +12,44 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from harness.binding import BindingError, accepted
 from harness.inputs import Input, Structure
 
 VARARGS = "*"
 """Begins the name of what is passed as ``*args``."""
 
 
-def part_of(result: Any, output: str) -> Any:
-    """The part of a result that is the loss: a key, an attribute or a place in a sequence; all of it without a name."""
-    if not output:
-        return result
-    if isinstance(result, Mapping):
-        return result[output]
-    if isinstance(result, (tuple, list)) and output.lstrip("-").isdigit():
-        return result[int(output)]
-    return getattr(result, output)
+@dataclass(slots=True)
+class Part:
+    """The part of a result that is the loss, by a key, an attribute or a place in a sequence; all of it without a name.
+
+    How it is reached shows with the first result.
+    """
+
+    name: str
+    suffix: str = ""
+    """What Python reaches it with."""
+
+    def of(self, result: Any) -> Any:
+        """Raises LookupError, in one line, where the result has no such part."""
+        if not self.name:
+            return result
+        if isinstance(result, (tuple, list)) and self.name.lstrip("-").isdigit():
+            key: Any = int(self.name)
+            has, offered = -len(result) <= key < len(result), f"{len(result)} parts"
+        elif isinstance(result, Mapping):
+            key, has, offered = self.name, self.name in result, f"the keys {', '.join(map(repr, result))}"
+        else:
+            if not hasattr(result, self.name):
+                raise LookupError(f"expected a result with a part {self.name!r}, got {type(result).__name__}")
+            self.suffix = f".{self.name}"
+            return getattr(result, self.name)
+        if not has:
+            raise LookupError(
+                f"expected a result with a part {self.name!r}, got a {type(result).__name__} of {offered}"
+            )
+        self.suffix = f"[{key!r}]"
+        return result[key]
 
 
 def label_of(loss: Any, name: str = "") -> str:
@@ -35,9 +58,17 @@ def label_of(loss: Any, name: str = "") -> str:
 
 
 def fixed_options(loss: Any, options: Mapping[str, Any]) -> Any:
-    """A function with options bound, or a class whose constructor has them; as it is without options."""
+    """A function with options bound, or a class whose constructor has them; as it is without options.
+
+    Raises BindingError for an option that it does not take.
+    """
     if not options:
         return loss
+    names, _, open_ended = accepted(loss.__init__ if inspect.isclass(loss) else getattr(loss, "forward", loss))
+    if unknown := [o for o in options if o not in names and not open_ended]:
+        raise BindingError(
+            f"{label_of(loss)}: option {unknown[0]!r}: expected one of {', '.join(names) or 'none, it takes none'}"
+        )
     if not inspect.isclass(loss):
         return partial(loss, **options)
     return type(loss.__name__, (loss,), {"__init__": partialmethod(loss.__init__, **options)})
@@ -61,7 +92,7 @@ class Adapter:
     flat: Mapping[str, Input]
     keywords: frozenset[str]
     """What the loss takes by name; other arguments are passed by position."""
-    output: str = ""
+    part: Part
     reductions: Mapping[str, Any] = field(default_factory=dict)
     """Our name of a reduction -> what the loss calls it: a value of ``reduction`` or keywords."""
     learned: Mapping[str, str] = field(default_factory=dict)
@@ -78,7 +109,7 @@ class Adapter:
             positional, keywords = [v for n, v in places.items() if not n.startswith(VARARGS)] + list(stars[0]), {}
         keywords |= self._reduction(reduction)
         loss = self._fresh({name: tensors[n] for n, name in self.learned.items() if n in tensors})
-        result = part_of(loss(*positional, **keywords), self.output)
+        result = self.part.of(loss(*positional, **keywords))
         whole: Tensor = self._one_a_row(result, tensors)
         return whole
 
@@ -158,6 +189,4 @@ class Adapter:
             call = f"torch.func.functional_call({self.expression}, {{{state}}}, ({before}), {{{after}}})"
         else:
             call = f"{self.expression}({', '.join([*positional, *(f'{k}={t}' for k, t in keywords.items())])})"
-        if not self.output:
-            return call
-        return f"{call}[{self.output}]" if self.output.lstrip("-").isdigit() else f"{call}[{self.output!r}]"
+        return f"{call}{self.part.suffix}"

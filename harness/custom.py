@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from harness.adapter import Adapter, fixed_options, label_of, with_options
+from harness.adapter import Adapter, Part, fixed_options, label_of, with_options
 from harness.annotations import read
 from harness.binding import BindingError, Subject, accepted, bind
 from harness.checks.sampling import calm_batches
@@ -107,7 +107,7 @@ def custom(
         structures=structures,
         flat=flat,
         keywords=frozenset(accepted(getattr(ready, "forward", ready))[0]),
-        output=output,
+        part=Part(output),
         reductions=reductions or {},
         learned={n: own for n, (own, _) in learned.items()},
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,58 @@ def test_the_lines_of_a_finding_reproduce_it(capsys: pytest.CaptureFixture[str])
     for finding in shown:
         exec(finding.reproduction, {})
         assert "nan" in capsys.readouterr().out
+
+
+@dataclass
+class Output:
+    """What some libraries return: an object that holds the loss, and is no mapping."""
+
+    loss: Tensor
+    scores: Tensor
+
+
+def as_object(x: Tensor) -> Output:
+    return Output(normalised(x), x)
+
+
+def as_dict(x: Tensor) -> dict[str, Tensor]:
+    return {"scores": x, "loss": normalised(x)}
+
+
+def as_tuple(x: Tensor) -> tuple[Tensor, Tensor]:
+    return x, normalised(x)
+
+
+PARTS = [(as_object, "loss", ".loss"), (as_dict, "loss", "['loss']"), (as_tuple, "1", "[1]"), (as_tuple, "-1", "[-1]")]
+
+
+@pytest.mark.parametrize(("loss", "output", "suffix"), PARTS)
+def test_the_lines_of_a_finding_reach_the_part_that_is_the_loss(
+    loss: Any, output: str, suffix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    setup = f"from tests.test_inputs import {loss.__name__}\nimport torch"
+    declared = {"x": embedding("N", "D")}
+    result = validate(loss, inputs=declared, output=output, setup=setup, check="edges", **F32)
+    shown = [f for f in result.findings if f.kind == "nan"]
+    assert {f.output for f in shown} == {"value", "x"}
+    for finding in shown:
+        assert f"{loss.__name__}(x=x){suffix}" in finding.reproduction
+        exec(finding.reproduction, {})
+        assert "nan" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("loss", "output", "has"),
+    [
+        (as_object, "los", "got Output"),
+        (as_dict, "los", "got a dict of the keys 'scores', 'loss'"),
+        (as_tuple, "2", "got a tuple of 2 parts"),
+        (normalised, "los", "got Tensor"),
+    ],
+)
+def test_a_part_that_a_result_lacks_is_said(loss: Any, output: str, has: str) -> None:
+    with pytest.raises(UsageError, match=f"expected a result with a part '{output}', {has}"):
+        validate(loss, inputs={"x": embedding("N", "D")}, output=output)
 
 
 class Angular(nn.Module):
