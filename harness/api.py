@@ -115,6 +115,7 @@ def subject_for(
     like: str | Contract | None,
     *,
     init: Mapping[str, Any] | None = None,
+    parameters: Mapping[str, Any] | None = None,
     name: str = "",
     expression: str = "",
     setup: str = "import torch",
@@ -130,39 +131,55 @@ def subject_for(
     except registry.UnknownNameError as error:
         hint = f"; write validate({label}, like=NAME) or --like NAME, or declare its inputs" if like is None else ""
         raise UsageError(f"{error}{hint}") from None
-    if known is not None and known.contract is contract:
-        return known if known.twin is None else replace(known, twin=None)
-    options = dict(init or {})
-    if options:
-        loss, contract = fixed_options(loss, options), contract.pinned(options)
-        expression, setup = with_options(expression or label, options), f"import functools\n{setup}"
+    itself = known if known is not None and known.contract is contract else None
+    options, given = dict(init or {}), dict(parameters or {})
+    if itself is not None and not options and not given:
+        return itself if itself.twin is None else replace(itself, twin=None)
+    if itself is not None:
+        expression, setup = itself.expression, itself.setup
+    names = [p.name for p in contract.parameters]
+    checked(list(given), names, f"parameters of {contract.name}")
+    held = {n: v for n, v in {**options, **given}.items() if n in names}
     try:
-        bound = bind(loss, contract, name=label, expression=expression or label, setup=setup)
-    except BindingError as error:
+        loss = fixed_options(loss, options)
+        if options:
+            expression, setup = with_options(expression or label, options), f"import functools\n{setup}"
+        bound = bind(loss, contract.pinned(held), name=label, expression=expression or label, setup=setup)
+    except (BindingError, ValueError) as error:
         raise UsageError(str(error)) from None
-    return settled(bound)
+    if taken := [n for n in given if n in bound.parameters]:
+        raise UsageError(f"parameters: {label} takes {taken[0]!r} itself: make it an option, with init or --init")
+    if itself is not None:
+        bound = replace(bound, faults=itself.faults, unsupported=itself.unsupported, origin=itself.origin)
+    return settled(replace(bound, held=held))
 
 
 @undisturbed()
-def declared_subject(loss: Any, like: str | Contract | None, inputs: Inputs, **declared: Any) -> Subject:
+def declared_subject(
+    loss: Any, like: str | Contract | None, inputs: Inputs, *, parameters: Mapping[str, Any] | None, **declared: Any
+) -> Subject:
     """The Subject of a loss that is declared by its inputs. Raises UsageError in one line."""
     if like is not None:
         raise UsageError("inputs: expected either them or like=NAME, got both")
+    if parameters:
+        raise UsageError(f"parameters: {', '.join(parameters)}: expected like=NAME beside it, got inputs")
     try:
         return custom(loss, inputs, **declared)
     except (BindingError, InputsError, UnknownLawError, NoReferenceError) as error:
         raise UsageError(str(error)) from None
 
 
-def baseline_for(baseline: Any, contract: Contract) -> Subject | None:
-    """``"torch"`` for the builtin, or any callable for the same Contract."""
+def baseline_for(baseline: Any, subject: Subject) -> Subject | None:
+    """``"torch"`` for the builtin, with what the Subject holds fixed, or any callable for the same Contract."""
+    contract = subject.contract
     if baseline is None:
         return None
     if baseline == "torch":
-        found = registry.functional(contract)
+        known = registry.named(contract.name)
+        found = registry.functional(known) if known is not None else None
         if found is None:
             raise UsageError(f"baseline 'torch': expected a torch builtin for {contract.name}, got none")
-        return found
+        return subject_for(found.loss, None, init=subject.held)
     return subject_for(baseline, contract if registry.subject_of(baseline) is None else contract.name)
 
 
@@ -252,7 +269,7 @@ def prepare(
     checks = checked(check, [c.name for c in catalogue()], "check")
     devices = (device,) if isinstance(device, str) else tuple(device)
     budget = replace(EFFORTS[effort], seed=seed)
-    other = baseline_for(baseline, subject.contract)
+    other = baseline_for(baseline, subject)
     trials = plan([subject], dtypes=dtypes, devices=devices, checks=checks)
     absent = not_run(devices)
     if not trials:
@@ -284,6 +301,7 @@ def validate(
     oracle: Values | None = None,
     laws: Sequence[str | Law] = (),
     init: Mapping[str, Any] | None = None,
+    parameters: Mapping[str, Any] | None = None,
     output: str = "",
     reductions: Mapping[str, Any] | None = None,
     arrange: Arrange | None = None,
@@ -300,7 +318,9 @@ def validate(
     both are judged on the same cases and only what is worse fails. ``strict`` counts weaknesses as failures;
     ``check`` leaves out all checks but the named ones; ``fail_fast`` stops after the first trial that is not ok.
     ``seed`` draws other random rows; equal seeds give equal records, timings aside. ``init`` are options that hold
-    throughout, of a class or a function; the Contract is held to what it has of them.
+    throughout, of a class or a function; the Contract is held to what it has of them. ``parameters`` are those of the
+    Contract that the loss does not take, at what its code has in their place: a triplet loss written without ``eps`` is
+    judged with ``parameters={"eps": 0.0}``; without it the Contract's default holds.
 
     A loss without a Contract is declared by ``inputs``, argument -> declaration such as ``logits("N", "C")`` of
     ``lossproof.inputs``, or a dict, list or tuple of them. Arguments that these lack are read from annotations such as
@@ -322,7 +342,7 @@ def validate(
         like,
         inputs,
         declared={"oracle": oracle, "laws": laws, "output": output, "reductions": reductions, "arrange": arrange},
-        said={"init": init, "name": name, "expression": expression, "setup": setup},
+        said={"init": init, "parameters": parameters, "name": name, "expression": expression, "setup": setup},
         intended={"stop_gradient": stop_gradient, "upcast": upcast},
     )
     prepared = prepare(

@@ -64,6 +64,8 @@ class Subject:
     """Arguments whose gradient is not the derivative and is not meant to be: none, or one with a part held constant."""
     upcast: str = ""
     """The dtype in which results for narrower inputs are meant to come back; empty for that of the inputs."""
+    held: Mapping[str, Any] = field(default_factory=dict)
+    """Parameters of the Contract at the one value that an option gives them, or the code where there is no such one."""
     text: Callable[[str], str] | None = None
     """(reduction) -> the call as Python over variables of the Contract's names, where it is not the usual one."""
     twin: Subject | None = None
@@ -82,6 +84,7 @@ class Subject:
             said.append(f"as declared, the gradient with respect to {', '.join(self.stop_gradient)} is stopped")
         if self.upcast:
             said.append(f"as declared, results for narrower inputs are {self.upcast}")
+        said += [f"as declared, {n} is {v!r}" for n, v in self.held.items() if n not in self.parameters]
         return tuple(said)
 
     def result_dtype(self, precision: Precision) -> str:

@@ -38,6 +38,14 @@ class Parameter:
         if not self.values:
             raise ValueError(f"Parameter {self.name}: expected at least one value, got none")
 
+    def admits(self, value: Any) -> bool:
+        """Whether a value is of a type that the parameter has; an int is a float too, a bool is neither."""
+        return any(_type(value) is _type(v) for v in self.values)
+
+
+def _type(value: Any) -> type:
+    return float if type(value) is int else type(value)
+
 
 Adjoints = Callable[[Mapping[str, npt.NDArray[Any]]], Mapping[str, Array]]
 """Arguments by name -> how far rounding moves each gradient: see ``Contract.adjoints``."""
@@ -121,7 +129,16 @@ class Contract:
         raise KeyError(f"Contract {self.name}: expected one of {[a.name for a in self.args]}, got {name!r}")
 
     def pinned(self, options: Mapping[str, Any]) -> Contract:
-        """The Contract with the one value of ``options`` for each of its parameters that is among them."""
+        """The Contract with the one value of ``options`` for each of its parameters that is among them.
+
+        Raises ValueError, in one line, for a value that is of no type that the parameter has.
+        """
+        for parameter in self.parameters:
+            if parameter.name in options and not parameter.admits(options[parameter.name]):
+                raise ValueError(
+                    f"{self.name}: {parameter.name}: expected a value such as "
+                    f"{', '.join(map(repr, parameter.values))}, got {options[parameter.name]!r}"
+                )
         chosen = tuple(replace(p, values=(options[p.name],)) if p.name in options else p for p in self.parameters)
         return replace(self, parameters=chosen)
 

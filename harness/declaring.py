@@ -33,6 +33,13 @@ OPTIONS = (
         repeatable=True,
     ),
     Option(
+        flag="--parameter",
+        field="parameter",
+        metavar="NAME=VALUE",
+        help="a parameter of the contract that the loss does not take, at what its code has in its place; repeatable",
+        repeatable=True,
+    ),
+    Option(
         flag="--input",
         field="inputs",
         metavar="[NAME:]KIND(DIMS)",

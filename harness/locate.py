@@ -88,7 +88,8 @@ def located(asked: Request) -> Subject:
     """The Subject that is asked for, by its Contract or by its inputs. Raises UsageError in one line."""
     loss, expression, setup = load(asked.loss)
     try:
-        options, reductions = settings((*asked.init, *asked.options)), settings(asked.reduction)
+        options, parameters = settings((*asked.init, *asked.options)), settings(asked.parameter)
+        reductions = settings(asked.reduction)
     except InputsError as error:
         raise UsageError(str(error)) from None
     return chosen_subject(
@@ -101,6 +102,6 @@ def located(asked: Request) -> Subject:
             "output": asked.output,
             "reductions": reductions or None,
         },
-        said={"init": options, "expression": expression, "setup": setup},
+        said={"init": options, "parameters": parameters, "expression": expression, "setup": setup},
         intended={"stop_gradient": asked.stop_gradient, "upcast": asked.upcast},
     )

@@ -208,6 +208,7 @@ class Declaration(Record, frozen=True, kw_only=True):
     scales: str
     ledger: list[LedgerEntry]
     not_offered: list[str]
+    """Arguments that the loss lacks, and parameters with the value that is taken for them."""
     caveat: str = ""
     """What its tables do not show: that the loss refers to itself, and what is declared to be meant; else empty."""
 

@@ -19,6 +19,7 @@ from harness.checks.base import Context, Outcome, answered
 from harness.checks.grading import defect
 from harness.checks.ledger import witness_batch
 from harness.conduct import Change
+from harness.contract import Contract
 from harness.deviations import GARBAGE, Departure, Deviation, Fault
 from harness.domain import Arg
 from harness.effort import Effort
@@ -181,8 +182,14 @@ def _declaration(subject: Subject) -> records.Declaration:
         scales=contract.scales,
         ledger=ledger,
         caveat="; ".join(filter(None, (contract.caveat, *subject.intended))),
-        not_offered=list(subject.not_offered),
+        not_offered=[_missing_text(contract, name) for name in subject.not_offered if name not in subject.held],
     )
+
+
+def _missing_text(contract: Contract, name: str) -> str:
+    """What is not offered, with the default that a parameter is judged at."""
+    parameter = next((p for p in contract.parameters if p.name == name), None)
+    return name if parameter is None else f"{name} (taken as {parameter.values[0]!r})"
 
 
 def _known_for(subject: Subject) -> list[records.LedgerEntry]:

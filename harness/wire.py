@@ -19,6 +19,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     options: tuple[str, ...] = ()
     like: str | None = None
     init: tuple[str, ...] = ()
+    parameter: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
     oracle: str | None = None
     laws: tuple[str, ...] = ()
