@@ -115,7 +115,8 @@ def validate(
 ) -> None:
     """Judge one loss: MODULE:ATTR or path/to/file.py:ATTR.
 
-    It runs in a process of its own: one that crashes or hangs is a finding, and the rest of the run goes on.
+    It runs in processes of its own, as many as there are processors and dtypes: one that crashes or hangs is a finding,
+    and the rest of the run goes on.
     """
     from harness import records
     from harness.confined import RefusedError, Supervisor

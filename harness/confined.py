@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import msgspec
 
-from harness import records
+from harness import records, registry
 from harness.conduct import SuspendedError
+from harness.plan import catalogue
 from harness.process import Death, Process
+from harness.ulp import PRECISIONS
 from harness.wire import Begun, Calling, Done, Exhausted, Finished, Limits, Planned, Refused, Request, Task
 from harness.worker import prepared
 
@@ -21,6 +24,11 @@ STRIKES = 12
 """Workers that may end one after the other before the rest is given up; one that hangs counts for two."""
 KEPT = 4096
 """Bytes of what a loss printed that are kept."""
+
+
+def _processors() -> int:
+    """How many workers can run at once."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class RefusedError(Exception):
@@ -59,6 +67,8 @@ class Supervisor:
     finished: int = 0
     """Trials that have a record."""
     _printed: _Printed = field(default_factory=_Printed)
+    _ahead: deque[Process] = field(default_factory=deque)
+    """Workers of the later shares, in their order."""
 
     def run(self) -> None:
         """Judge the loss. Raises RefusedError, and KeyboardInterrupt with the rest recorded as not run."""
@@ -78,29 +88,62 @@ class Supervisor:
         return 3 if "error" in verdicts else 1 if verdicts & set(records.FAILING) else 0
 
     def _supervise(self) -> None:
-        strikes = 0
+        """One share of the trials after the other; the workers of the later ones are ahead meanwhile."""
+        registry.subjects(), catalogue()  # imported once, and by no worker
+        count = 1 if self.fail_fast else min(_processors(), len(self.request.dtype or PRECISIONS))
+        self._ahead.extend(Process(self.request, Task(share=(i, count)), self.limits) for i in range(1, count))
+        try:
+            self._shares(count)
+        except KeyboardInterrupt:
+            for worker in self._ahead:
+                self.lines += worker.finished()
+            raise
+        finally:
+            self._call_back()
+
+    def _shares(self, count: int) -> None:
+        strikes = share = 0
         probed: Death | None = None
-        while (death := self._planned(task := Task(start=self.finished, probe=probed is None), probed)) is not None:
+        worker: Process | None = None
+        while share < count:
+            task = Task(start=self.finished, share=(share, count), probe=probed is None)
+            death, worker = self._planned(task, probed, worker), None
+            if death is None:
+                if self._stopped():
+                    return self._give_up("fail_fast: an earlier trial failed")
+                share += 1
+                worker = self._ahead.popleft() if self._ahead else None
+                continue
             if not self.trials:
                 if death.call < 0 or probed is not None:
                     raise RefusedError(f"{self.request.loss}: cannot be loaded: it {death.how}", ours=False)
                 probed = death
+                self._call_back()
                 continue
             strikes = 0 if self.finished > task.start else strikes
             strikes += 2 if death.kind == "hang" else 1
-            self._record(self._explained(death))
+            if death.planned:
+                self._record(self._explained(death))
             if self.fail_fast or self._stopped():
                 return self._give_up("fail_fast: an earlier trial failed")
             if strikes >= STRIKES:
                 return self._give_up(f"the loss {death.how} in one trial after the other")
-        if self._stopped():
-            self._give_up("fail_fast: an earlier trial failed")
         return None
 
-    def _planned(self, task: Task, probed: Death | None) -> Death | None:
+    def _call_back(self) -> None:
+        """End the workers that are ahead."""
+        while self._ahead:
+            self._ahead.pop().end()
+
+    def _listen(self) -> None:
+        """Let no worker that is ahead wait for a full pipe."""
+        for worker in self._ahead:
+            worker.listen()
+
+    def _planned(self, task: Task, probed: Death | None, worker: Process | None) -> Death | None:
         """``_attempt``; where there is no plan without a call, and one ended the process, that is why."""
         try:
-            return self._attempt(task)
+            return self._attempt(task, worker)
         except RefusedError as refusal:
             if probed is None or SuspendedError.__name__ not in str(refusal):
                 raise
@@ -113,7 +156,7 @@ class Supervisor:
         return self.fail_fast and last is not None and last.verdict in records.FAILING
 
     def _give_up(self, reason: str) -> None:
-        if (left := len(self.trials) - self.finished) > 0:
+        if (left := len(self.trials) - sum(isinstance(line, records.Trial) for line in self.lines)) > 0:
             self.lines.append(records.NotRun(what=f"{left} trials", reason=reason))
 
     def _explained(self, death: Death) -> Death:
@@ -141,16 +184,17 @@ class Supervisor:
         self.lines.append(msgspec.structs.replace(trial, findings=[finding], cases=1))
         self.finished += 1
 
-    def _attempt(self, task: Task) -> Death | None:
-        """Run a task in a worker; None where it comes to its end."""
+    def _attempt(self, task: Task, worker: Process | None = None) -> Death | None:
+        """Run a task in a worker, or go on with one that is ahead with it; None where it comes to its end."""
         self._printed = _Printed()
-        worker = Process(self.request, task, self.limits)
+        worker = worker or Process(self.request, task, self.limits)
         seen: list[Calling] = []
-        repeated = task.call is not None
+        repeated, planned = task.call is not None, False
         try:
-            for message in worker.messages(self._printed.add):
+            for message in worker.messages(self._printed.add, self._listen):
                 match message:
                     case Planned():
+                        planned = True
                         self._printed.clear()
                         if not self.trials:
                             self.lines += message.lines
@@ -178,7 +222,7 @@ class Supervisor:
                         pass
         finally:
             worker.end()
-        return worker.death(seen[-1] if seen else None)
+        return replace(worker.death(seen[-1] if seen else None), planned=planned)
 
     def _with_what_it_printed(self, lines: list[records.Line]) -> list[records.Line]:
         size, first = self._printed.size, self._printed.first

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from harness import checks as package
 from harness.binding import Subject
@@ -75,6 +76,20 @@ def plan(
                             Trial(subject=subject, check=check, item=item, precision=PRECISIONS[dtype], device=device)
                         )
     return trials
+
+
+def shares(trials: Sequence[Trial], count: int) -> list[range]:
+    """The numbers of the trials in ``count`` runs of about equal length.
+
+    Trials of a device and dtype share work and stay together.
+    """
+    starts = [i for i, t in enumerate(trials) if i == 0 or _group(t) != _group(trials[i - 1])]
+    cuts = [0, *(starts[len(starts) * k // count] for k in range(1, count) if starts), len(trials)]
+    return [range(first, last) for first, last in pairwise(cuts)]
+
+
+def _group(trial: Trial) -> tuple[str, str, str]:
+    return trial.subject.name, trial.device, trial.precision.name
 
 
 def not_run(devices: Sequence[str], subjects: Iterable[Subject] = ()) -> list[NotRun]:

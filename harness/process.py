@@ -10,6 +10,7 @@ import sys
 import sysconfig
 import time
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ from pathlib import Path
 
 import msgspec
 
-from harness.wire import Calling, Clock, Limits, Message, Request, Task
+from harness import records
+from harness.wire import Calling, Clock, Done, Limits, Message, Request, Task
 from harness.worker import ENDED, work
 
 TICK = 0.1
@@ -45,6 +47,8 @@ class Death:
     how: str
     call: int = 0
     """The call under way: 0 for none, -1 while loading."""
+    planned: bool = True
+    """Whether it had said what its trials are."""
     evidence: Calling | None = None
 
 
@@ -65,6 +69,10 @@ class Process:
         self.overdue_since = 0.0
         self.babble = False
         self.traced = b""
+        self._heard: deque[Message | bytes] = deque()
+        self._rest = b""
+        self._silent: set[int] = set()
+        """Pipes that are closed at the other end."""
         self.channel, channel = os.pipe()
         self.output, output = os.pipe()
         self.trace, trace = os.pipe()
@@ -80,28 +88,47 @@ class Process:
         for end in (self.channel, self.output, self.trace):
             os.set_blocking(end, False)
 
-    def messages(self, printed: Callable[[bytes], object]) -> Iterator[Message]:
-        """Everything that the worker says until it ends, or has to be ended."""
-        rest = b""
+    def messages(
+        self, printed: Callable[[bytes], object], meanwhile: Callable[[], object] = lambda: None
+    ) -> Iterator[Message]:
+        """All that the worker says until it ends, or has to be ended; ``meanwhile`` is done between two looks."""
         with selectors.DefaultSelector() as selector:
-            for end in (self.channel, self.output):
+            for end in {self.channel, self.output} - self._silent:
                 selector.register(end, selectors.EVENT_READ)
             while True:
                 ended = self.ended()
                 selector.select(0 if ended else TICK)
-                told = self._read(selector, self.channel)
-                # What is printed before a record counts with it.
-                written = self._read(selector, self.output)
-                printed(written)
-                *whole, rest = (rest + told).split(b"\n")
-                for text in whole:
-                    try:
-                        yield _decoder.decode(text)
-                    except msgspec.DecodeError:
-                        self.babble = True
-                        return
-                if (ended and not told and not written) or self._hangs():
+                more = self.listen()
+                while self._heard:
+                    event = self._heard.popleft()
+                    if isinstance(event, bytes):
+                        printed(event)
+                    else:
+                        yield event
+                if self.babble or (ended and not more) or self._hangs():
                     return
+                for end in self._silent.intersection(selector.get_map()):
+                    selector.unregister(end)
+                meanwhile()
+
+    def listen(self) -> bool:
+        """Keep what it has said and printed since it was listened to last; whether that is anything."""
+        told, written = self._read(self.channel), self._read(self.output)
+        if written:  # What is printed before a record counts with it.
+            self._heard.append(written)
+        *whole, self._rest = (self._rest + told).split(b"\n")
+        for text in whole:
+            try:
+                self._heard.append(_decoder.decode(text))
+            except msgspec.DecodeError:
+                self.babble = True
+                break
+        return bool(told or written)
+
+    def finished(self) -> list[records.Line]:
+        """The records of the trials that it is ahead with."""
+        self.listen()
+        return [line for event in self._heard if isinstance(event, Done) for line in event.lines]
 
     def _hangs(self) -> bool:
         """Whether a call takes too long, after the worker was asked to say which."""
@@ -111,15 +138,14 @@ class Process:
             os.kill(self.pid, signal.SIGUSR1)
         return self.overdue_since > 0 and now - self.overdue_since > GRACE
 
-    def _read(self, selector: selectors.BaseSelector, end: int) -> bytes:
+    def _read(self, end: int) -> bytes:
         """What there is now."""
         parts = []
         with suppress(BlockingIOError):
             for _ in range(64):
                 part = os.read(end, 1 << 16)
                 if not part:
-                    if end in selector.get_map():
-                        selector.unregister(end)
+                    self._silent.add(end)
                     break
                 parts.append(part)
         return b"".join(parts)

@@ -104,6 +104,8 @@ class Task:
 
     start: int = 0
     stop: int | None = None
+    share: tuple[int, int] = (0, 1)
+    """(i, n): of these, only what is in the i-th of n shares, see ``shares``."""
     probe: bool = True
     """Whether the loss may be called before there is a plan."""
     call: int | None = None

@@ -23,6 +23,7 @@ from harness.evaluate import observe
 from harness.findings import call_lines
 from harness.locate import load, located
 from harness.minimise import one_row
+from harness.plan import shares
 from harness.wire import (
     Begun,
     Calling,
@@ -144,8 +145,11 @@ class _Worker:
         begin(0, 0)
         watch.suspended = False
         self.send(Planned(lines=list(plan.first), trials=[_before(t) for t in plan.trials]))
+        part, count = self.task.share
+        mine = shares(plan.trials, count)[part]
+        stop = mine.stop if self.task.stop is None else self.task.stop
         with api.one_thread():
-            for number in range(self.task.start, len(plan.trials) if self.task.stop is None else self.task.stop):
+            for number in range(max(self.task.start, mine.start), stop):
                 self.send(Begun(number=number))
                 watch.calls = 0
                 lines = plan.judged(number)

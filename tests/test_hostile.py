@@ -52,7 +52,7 @@ class Command:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.server = Server(("harness.confined", "harness.cli", "reports.html", "reports.terminal"))
+        self.server = Server(("tests.loaded",))
 
     def __call__(self, *words: str) -> Ran:
         lines = self.folder / "run.jsonl"
@@ -64,7 +64,7 @@ class Command:
 
     def validate(self, loss: str, *words: str, check: str = "value", file: Path = LOSSES) -> Ran:
         # What does not hang must not seem to on a busy machine.
-        limit = "2" if loss.startswith("loop") else "20"
+        limit = "1" if loss.startswith("loop") else "20"
         fixed = ["--like", "mse_loss", "--dtype", "float32", "--check", check, "--time-limit", limit]
         return self("validate", f"{file}:{loss}", *fixed, *words)
 
@@ -86,8 +86,8 @@ DEATHS = [
     ("close_everything", "exit", "left its process unable to go on"),
     ("write_everywhere", "exit", "wrote into a pipe of lossproof"),
     ("killed", "memory", "was killed"),
-    ("loop", "hang", "gave no answer in 2 s in _loop (hostile.py:"),
-    ("loop_in_c", "hang", "gave no answer in 2 s"),
+    ("loop", "hang", "gave no answer in 1 s in _loop (hostile.py:"),
+    ("loop_in_c", "hang", "gave no answer in 1 s"),
 ]
 
 
@@ -332,10 +332,11 @@ def test_ctrl_c_keeps_what_was_measured_and_leaves_no_process(tmp_path: Path) ->
             [sys.executable, "-c", code, str(ROOT), *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
     deadline = time.monotonic() + 60
-    while not (workers := _children(process.pid)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    time.sleep(9)
-    workers |= _children(process.pid)
+    workers: set[int] = set()
+    # One hangs before there is a plan, one in the first trial, one or two find the call; that trial is recorded then.
+    while len(workers) < 5 and time.monotonic() < deadline:
+        workers |= _children(process.pid)
+        time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130, out + err
