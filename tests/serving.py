@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-THIRD_PARTY = ("torch", "scipy.special", "msgspec", "jinja2", "click", "pytest")
+THIRD_PARTY = ("torch", "torch._dynamo", "scipy.special", "msgspec", "jinja2", "click", "pytest")
 """Nothing of the project: what a process imports of it, and when, is part of what is tested."""
 
 SECONDS = 300
