@@ -68,7 +68,9 @@ class Supervisor:
     """Trials that have a record."""
     _printed: _Printed = field(default_factory=_Printed)
     _ahead: deque[Process] = field(default_factory=deque)
-    """Workers of the later shares, in their order."""
+    """Workers of the next shares, in their order."""
+    _alone: bool = False
+    """Whether one worker at a time is all there may be."""
 
     def run(self) -> None:
         """Judge the loss. Raises RefusedError, and KeyboardInterrupt with the rest recorded as not run."""
@@ -88,12 +90,11 @@ class Supervisor:
         return 3 if "error" in verdicts else 1 if verdicts & set(records.FAILING) else 0
 
     def _supervise(self) -> None:
-        """One share of the trials after the other; the workers of the later ones are ahead meanwhile."""
+        """One share of the trials after the other, a dtype each; workers of later shares are ahead meanwhile."""
         registry.subjects(), catalogue()  # imported once, and by no worker
-        count = 1 if self.fail_fast else min(_processors(), len(self.request.dtype or PRECISIONS))
-        self._ahead.extend(Process(self.request, Task(share=(i, count)), self.limits) for i in range(1, count))
+        self._alone = self.fail_fast
         try:
-            self._shares(count)
+            self._shares(len(self.request.dtype or PRECISIONS))
         except KeyboardInterrupt:
             for worker in self._ahead:
                 self.lines += worker.finished()
@@ -117,13 +118,13 @@ class Supervisor:
             if not self.trials:
                 if death.call < 0 or probed is not None:
                     raise RefusedError(f"{self.request.loss}: cannot be loaded: it {death.how}", ours=False)
-                probed = death
+                probed, self._alone = death, True
                 self._call_back()
                 continue
             strikes = 0 if self.finished > task.start else strikes
             strikes += 2 if death.kind == "hang" else 1
             if death.planned:
-                self._record(self._explained(death))
+                self._record(self._explained(death, task.share))
             if self.fail_fast or self._stopped():
                 return self._give_up("fail_fast: an earlier trial failed")
             if strikes >= STRIKES:
@@ -135,10 +136,15 @@ class Supervisor:
         while self._ahead:
             self._ahead.pop().end()
 
-    def _listen(self) -> None:
-        """Let no worker that is ahead wait for a full pipe."""
+    def _look_ahead(self, share: tuple[int, int]) -> None:
+        """Let no worker that is ahead of this share wait for a full pipe, nor a processor for a worker."""
         for worker in self._ahead:
             worker.listen()
+        number, count = share
+        following = number + len(self._ahead) + 1
+        busy = 1 + sum(not worker.ended() for worker in self._ahead)
+        if following < count and busy < _processors() and not self._alone:
+            self._ahead.append(Process(self.request, Task(share=(following, count)), self.limits))
 
     def _planned(self, task: Task, probed: Death | None, worker: Process | None) -> Death | None:
         """``_attempt``; where there is no plan without a call, and one ended the process, that is why."""
@@ -159,12 +165,12 @@ class Supervisor:
         if (left := len(self.trials) - sum(isinstance(line, records.Trial) for line in self.lines)) > 0:
             self.lines.append(records.NotRun(what=f"{left} trials", reason=reason))
 
-    def _explained(self, death: Death) -> Death:
+    def _explained(self, death: Death, share: tuple[int, int]) -> Death:
         """The death with its input: the trial is run again by a worker that says what it is about to call."""
         if death.call < 0 or (death.evidence is not None and death.evidence.rows == 1):
             return death
         for call in sorted({max(death.call, 1), 1}, reverse=True):
-            again = self._attempt(Task(start=self.finished, stop=self.finished + 1, call=call))
+            again = self._attempt(Task(start=self.finished, stop=self.finished + 1, share=share, call=call))
             if again is None:
                 return replace(death, how=f"{death.how}, not so when it was repeated")
             if again.evidence is not None:
@@ -191,7 +197,7 @@ class Supervisor:
         seen: list[Calling] = []
         repeated, planned = task.call is not None, False
         try:
-            for message in worker.messages(self._printed.add, self._listen):
+            for message in worker.messages(self._printed.add, lambda: self._look_ahead(task.share)):
                 match message:
                     case Planned():
                         planned = True

@@ -58,21 +58,23 @@ def test_the_records_do_not_depend_on_how_many_workers_there_are(
 
 def test_what_workers_that_are_ahead_have_done_is_kept_at_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(confined, "_processors", lambda: 2)
-    run = Supervisor(request("mse", "value", dtype=("float64", "float32")), Limits())
+    run = Supervisor(request("mse", "laws", dtype=("float64", "float32")), Limits())
 
     def interrupt(number: int, total: int, trial: records.Trial) -> None:
-        (other,) = run._ahead
-        while not other.ended():
-            time.sleep(0.01)
-        raise KeyboardInterrupt
+        for other in run._ahead:
+            while not other.ended():
+                other.listen()
+                time.sleep(0.01)
+            raise KeyboardInterrupt
 
     run.progress = interrupt
     with pytest.raises(KeyboardInterrupt):
         run.run()
-    assert [t.dtype for t in run.lines if isinstance(t, records.Trial)] == ["float32"]
-    assert [line for line in run.lines if isinstance(line, records.NotRun)] == [
-        records.NotRun(what="1 trials", reason="interrupted")
-    ]
+    kept = [line for line in run.lines if isinstance(line, records.Trial)]
+    assert [t.item for t in kept if t.dtype == "float32"] == [t.item for t in run.trials if t.dtype == "float32"]
+    assert len({t.id for t in kept}) == len(kept) < len(run.trials)
+    (missing,) = (line for line in run.lines if isinstance(line, records.NotRun))
+    assert missing == records.NotRun(what=f"{len(run.trials) - len(kept)} trials", reason="interrupted")
     assert not run._ahead
 
 
@@ -87,18 +89,27 @@ def test_shares_are_whole_dtypes_in_order(processors: int) -> None:
     assert max(map(len, dtypes)) == -(-len(PRECISIONS) // min(processors, len(PRECISIONS)))
 
 
-def test_fail_fast_has_no_worker_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(confined, "_processors", lambda: 3)
+@pytest.mark.parametrize(
+    ("processors", "fail_fast", "most"), [(1, False, 1), (2, False, 2), (4, False, 3), (4, True, 1)]
+)
+def test_workers_are_ahead_where_there_are_processors(
+    monkeypatch: pytest.MonkeyPatch, processors: int, fail_fast: bool, most: int
+) -> None:
+    monkeypatch.setattr(confined, "_processors", lambda: processors)
     begun: list[tuple[int, int]] = []
+    alive: list[confined.Process] = []
+    together: list[int] = []
     process: Callable[..., confined.Process] = confined.Process
 
     def counted(*given: object) -> confined.Process:
         begun.append(given[1].share)  # type: ignore[attr-defined]
-        return process(*given)
+        alive.append(process(*given))
+        together.append(sum(not p.ended() for p in alive if p.status is None))
+        return alive[-1]
 
     monkeypatch.setattr(confined, "Process", counted)
-    Supervisor(request("mse", "value"), Limits(), fail_fast=True).run()
-    assert begun == [(0, 1)]
-    begun.clear()
-    Supervisor(request("mse", "value"), Limits()).run()
-    assert sorted(begun) == [(0, 3), (1, 3), (2, 3)]
+    run = Supervisor(request("mse", "value", "laws"), Limits(), fail_fast=fail_fast)
+    run.run()
+    assert begun == [(0, 3), (1, 3), (2, 3)]
+    assert max(together) == most
+    assert len([line for line in run.lines if isinstance(line, records.Trial)]) == len(run.trials)
