@@ -78,16 +78,34 @@ def _changes(contract: Contract, moved: Batch, truth: Truth, outputs: list[str])
     return changes
 
 
-def gradient_conditioning(contract: Contract, batch: Batch, truth: Truth) -> tuple[dict[str, Array], dict[str, Array]]:
-    """How far one rounding of an input moves every gradient, summed over the inputs; and how far a joint move does.
+def separately(contract: Contract, batch: Batch, truth: Truth) -> dict[str, Array]:
+    """How far one rounding of an input moves every gradient, summed over the inputs: u * sum abs(x_i * d2f).
 
-    The first is u * sum abs(x_i * d2f), from the oracle at inputs one ordinal away on both sides. The second sees the
-    other side of a kink: all inputs move by a few ordinals in the direction in which the loss rises, then falls.
+    From the oracle at inputs one ordinal away on both sides.
     """
-    outputs = [n for n in truth.gradients if not contract.arg(n).shared]
-    names = _conditioning_args(contract, batch)
+    outputs, names = _gradients(contract, truth), _conditioning_args(contract, batch)
     alone = _drawn if contract.one_by_one else _entry_by_entry
-    return alone(contract, batch, truth, outputs, names), _jointly(contract, batch, truth, outputs, names)
+    return alone(contract, batch, truth, outputs, names)
+
+
+def jointly(contract: Contract, batch: Batch, truth: Truth) -> dict[str, Array]:
+    """How far a joint move of all inputs moves every gradient, at most.
+
+    It sees the other side of a kink: all move by a few ordinals in the direction in which the loss rises, then falls.
+    """
+    outputs, moved = _gradients(contract, truth), _repeated(contract, batch, 2)
+    for name in _conditioning_args(contract, batch):
+        x = batch.args[name]
+        slope = truth.gradients[name].exact if name in truth.gradients else np.zeros(x.shape)
+        rising = (JOINT_STEPS * np.sign(np.nan_to_num(slope))).astype(np.int64)
+        ways = [_within(contract, name, step(batch.precision, x, by), x) for by in (rising, -rising)]
+        moved.args[name][:] = np.concatenate([np.where(_soft(contract, name, x), way, x) for way in ways])
+    change = _changes(contract, moved, truth, outputs)
+    return {n: change[n].max(axis=0) for n in outputs}
+
+
+def _gradients(contract: Contract, truth: Truth) -> list[str]:
+    return [n for n in truth.gradients if not contract.arg(n).shared]
 
 
 def _entry_by_entry(
@@ -143,19 +161,6 @@ def _drawn(contract: Contract, batch: Batch, truth: Truth, outputs: list[str], n
     changes = _changes(contract, replace(repeated, args={**repeated.args, **moved}), truth, outputs)
     with np.errstate(over="ignore"):
         return {n: np.sqrt(count * (change**2).mean(axis=0)) for n, change in changes.items()}
-
-
-def _jointly(contract: Contract, batch: Batch, truth: Truth, outputs: list[str], names: list[str]) -> dict[str, Array]:
-    """The largest change of all inputs together, along the gradient and against it."""
-    moved = _repeated(contract, batch, 2)
-    for name in names:
-        x = batch.args[name]
-        slope = truth.gradients[name].exact if name in truth.gradients else np.zeros(x.shape)
-        rising = (JOINT_STEPS * np.sign(np.nan_to_num(slope))).astype(np.int64)
-        ways = [_within(contract, name, step(batch.precision, x, by), x) for by in (rising, -rising)]
-        moved.args[name][:] = np.concatenate([np.where(_soft(contract, name, x), way, x) for way in ways])
-    change = _changes(contract, moved, truth, outputs)
-    return {n: change[n].max(axis=0) for n in outputs}
 
 
 def _entries(contract: Contract, batch: Batch, name: str) -> Iterator[Mask]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,7 +28,7 @@ from harness.bounds import (
 )
 from harness.cases import Batch
 from harness.certificates import oracle_ulp
-from harness.conditioning import gradient_conditioning, value_conditioning
+from harness.conditioning import jointly, separately, value_conditioning
 from harness.contract import Contract
 from harness.deviations import Departure, Deviation, Fault, Points, admitted
 from harness.ulp import FLOAT64, Array, Precision, distance
@@ -98,6 +98,8 @@ class Limits:
         self.shared = frozenset(a.name for a in contract.args if a.shared)
         self._known: Mask = np.zeros(len(truth.value.exact), np.bool_)
         self._moved: dict[str, Array] = {}
+        """How far the rounding of the inputs moves every gradient: of the joint moves alone until more is asked for."""
+        self._jointly_known: Mask = self._known.copy()
 
     def whole(self, name: str) -> bool:
         """Whether an output has no rows of its own: a reduced value, the gradient of a shared argument."""
@@ -115,24 +117,36 @@ class Limits:
             return self.without_conditioning(name, index)
         want, p = self.truth.outputs()[name].rows(index), self.batch.precision
         if name == "value":
-            part, rows = self.batch.take(self.contract, index), self.truth.rows(index, self.shared)
-            moved = p.u * value_conditioning(self.contract, part, rows)
-        else:
-            self.condition(index)
-            moved = self._moved[name][index]
-        return bounds(want, p, constant_of(name), moved, self.terms, self.own)
+            moved = p.u * value_conditioning(*self._part(index))
+            return bounds(want, p, constant_of(name), moved, self.terms, self.own)
+        self.condition(index)
+        return self.at_least(name, index)
 
     def condition(self, index: npt.NDArray[np.intp]) -> None:
         """Work out how far the rounding of the inputs moves every gradient at some rows."""
+        self.condition_jointly(index)
         todo = index[~self._known[index]]
-        if not todo.size:
-            return
-        self._known[todo] = True
-        part, rows = self.batch.take(self.contract, todo), self.truth.rows(todo, self.shared)
-        total, joint = gradient_conditioning(self.contract, part, rows)
-        for name, change in total.items():
-            moved = self._moved.setdefault(name, np.zeros(self.truth.gradients[name].exact.shape))
-            moved[todo] = change + joint[name] / GRADIENT_CONSTANT
+        if todo.size:
+            self._known[todo] = True
+            for name, change in separately(*self._part(todo)).items():
+                self._moved[name][todo] += change
+
+    def condition_jointly(self, index: npt.NDArray[np.intp]) -> None:
+        """The cheap part of it."""
+        todo = index[~self._jointly_known[index]]
+        if todo.size:
+            self._jointly_known[todo] = True
+            for name, change in jointly(*self._part(todo)).items():
+                moved = self._moved.setdefault(name, np.zeros(self.truth.gradients[name].exact.shape))
+                moved[todo] = change / GRADIENT_CONSTANT
+
+    def _part(self, index: npt.NDArray[np.intp]) -> tuple[Contract, Batch, Truth]:
+        return self.contract, self.batch.take(self.contract, index), self.truth.rows(index, self.shared)
+
+    def at_least(self, name: str, index: npt.NDArray[np.intp]) -> Bounds:
+        """``at`` for a gradient of which only the joint moves may be known: no bound of it is wider."""
+        want, moved = self.truth.outputs()[name].rows(index), self._moved[name][index]
+        return bounds(want, self.batch.precision, constant_of(name), moved, self.terms, self.own)
 
     def beside_adjoints(self, name: str, index: npt.NDArray[np.intp]) -> Bounds:
         """``at`` with the rounding of adjoints in the scale of ``absolute-only``, where no oracle has that scale."""
@@ -162,10 +176,32 @@ def judge_within(limits: Limits, got: Mapping[str, Array], departures: tuple[Dep
     outputs = limits.truth.outputs()
     documented = tuple(d for d in departures if isinstance(d, Deviation))
     judged = [_first_pass(limits, name, array, documented) for name, array in got.items() if name in outputs]
-    gradients = [rows for j, rows in judged if j.name != "value" and not limits.whole(j.name)]
-    if gradients:
-        limits.condition(np.unique(np.concatenate(gradients)))
+    own = {j.name for j, _ in judged if j.name != "value" and not limits.whole(j.name)}
+    if own:
+        limits.condition_jointly(_united(judged, own))
+        judged = [(j, _unexplained(limits, j, rows) if j.name in own else rows) for j, rows in judged]
+        limits.condition(_united(judged, own))
     return [_second_pass(limits, j, rows, departures) for j, rows in judged]
+
+
+def _united(judged: Sequence[tuple[Judged, Rows]], names: Collection[str]) -> Rows:
+    return np.unique(np.concatenate([rows for j, rows in judged if j.name in names]))
+
+
+def _unexplained(limits: Limits, j: Judged, rows: Rows) -> Rows:
+    """The rows of which the joint moves leave an entry unexplained.
+
+    The others are graded: of what is within a bound a wider one says the same, where it is finite.
+    """
+    if not rows.size:
+        return rows
+    part, here = j.rows(rows), limits.at_least(j.name, rows)
+    grade, range_ = grade_entries(part.got, part.truth, part.error, here, limits.batch.precision)
+    fine = (grade < ABSOLUTE_ONLY) & (range_ == 0) & np.isfinite(part.got) & np.isfinite(part.truth.exact)
+    explained = fine.reshape(len(rows), -1).all(axis=1)
+    done = rows[explained]
+    j.grade[done], j.range[done], j.excuse[done] = grade[explained], 0, 0
+    return rows[~explained]
 
 
 def _first_pass(limits: Limits, name: str, found: Array, documented: tuple[Deviation, ...]) -> tuple[Judged, Rows]:

@@ -26,7 +26,7 @@ from harness.bounds import (
 from harness.cases import Batch
 from harness.certificates import oracle_ulp
 from harness.checks.base import Context, Outcome
-from harness.conditioning import gradient_conditioning, value_conditioning
+from harness.conditioning import jointly, separately, value_conditioning
 from harness.contract import Contract
 from harness.deviations import Departure, Deviation, Fault, Points, admitted
 from harness.evaluate import Observation, Raised, halves, observe
@@ -277,9 +277,9 @@ def _conditioning(
             return np.asarray(np.sum(np.nan_to_num(whole), keepdims=True))
         index = np.flatnonzero(suspect.reshape(len(suspect), -1).any(axis=1))
         skip = [a.name for a in contract.args if a.shared]
-        total, joint = gradient_conditioning(contract, batch.take(contract, index), truth.rows(index, skip))
+        part = contract, batch.take(contract, index), truth.rows(index, skip)
         result = np.zeros(suspect.shape)
-        moved = total[name] + joint[name] / GRADIENT_CONSTANT
+        moved = separately(*part)[name] + jointly(*part)[name] / GRADIENT_CONSTANT
         result[index] = np.nan_to_num(np.abs(trailing(coefficients[index], suspect.ndim)) * moved)
         return result
 
