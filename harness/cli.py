@@ -107,7 +107,9 @@ def _declaring(command: Callable[..., None]) -> Callable[..., None]:
 @click.option(
     "--time-limit", default=20.0, show_default=True, metavar="SECONDS", help="what one call of the loss may take"
 )
-@click.option("--memory-limit", default=8.0, show_default=True, metavar="GIB", help="what its process may allocate")
+@click.option(
+    "--memory-limit", default=8.0, show_default=True, metavar="GIB", help="what each of its processes may allocate"
+)
 @click.option("--html", metavar="FILE", help="write the stability report")
 @click.option("--records", "records_file", metavar="FILE", help="write the records")
 def validate(

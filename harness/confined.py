@@ -12,8 +12,8 @@ import msgspec
 
 from harness import records, registry
 from harness.conduct import SuspendedError
-from harness.plan import catalogue
-from harness.process import Death, Process
+from harness.plan import catalogue, shares
+from harness.process import Death, Printed, Process
 from harness.ulp import PRECISIONS
 from harness.wire import Begun, Calling, Done, Exhausted, Finished, Limits, Planned, Refused, Request, Task
 from harness.worker import prepared
@@ -22,8 +22,6 @@ Progress = Callable[[int, int, records.Trial], None]
 
 STRIKES = 12
 """Workers that may end one after the other before the rest is given up; one that hangs counts for two."""
-KEPT = 4096
-"""Bytes of what a loss printed that are kept."""
 
 
 def _processors() -> int:
@@ -40,21 +38,6 @@ class RefusedError(Exception):
 
 
 @dataclass(slots=True)
-class _Printed:
-    """What a worker wrote to its output: counted, its beginning kept."""
-
-    size: int = 0
-    first: bytes = b""
-
-    def add(self, data: bytes) -> None:
-        self.size += len(data)
-        self.first = self.first or data[:KEPT]
-
-    def clear(self) -> None:
-        self.size, self.first = 0, b""
-
-
-@dataclass(slots=True)
 class Supervisor:
     """One run of ``lossproof validate``; after ``run``, also after an interrupt, ``lines`` are its records."""
 
@@ -66,7 +49,6 @@ class Supervisor:
     trials: list[records.Trial] = field(default_factory=list)
     finished: int = 0
     """Trials that have a record."""
-    _printed: _Printed = field(default_factory=_Printed)
     _ahead: deque[Process] = field(default_factory=deque)
     """Workers of the next shares, in their order."""
     _alone: bool = False
@@ -90,9 +72,9 @@ class Supervisor:
         return 3 if "error" in verdicts else 1 if verdicts & set(records.FAILING) else 0
 
     def _supervise(self) -> None:
-        """One share of the trials after the other, a dtype each; workers of later shares are ahead meanwhile."""
+        """One share of the trials after the other, whole dtypes; workers of later shares are ahead meanwhile."""
         registry.subjects(), catalogue()  # imported once, and by no worker
-        self._alone = self.fail_fast
+        self._alone = self.fail_fast or any(d != "cpu" for d in self.request.device)  # an accelerator is not shared
         try:
             self._shares(len(self.request.dtype or PRECISIONS))
         except KeyboardInterrupt:
@@ -108,7 +90,7 @@ class Supervisor:
         worker: Process | None = None
         while share < count:
             task = Task(start=self.finished, share=(share, count), probe=probed is None)
-            death, worker = self._planned(task, probed, worker), None
+            was_ahead, death, worker = worker is not None, self._run_share(task, probed, worker), None
             if death is None:
                 if self._stopped():
                     return self._give_up("fail_fast: an earlier trial failed")
@@ -121,15 +103,29 @@ class Supervisor:
                 probed, self._alone = death, True
                 self._call_back()
                 continue
+            if was_ahead and not death.planned:  # two at once may be what it does not bear
+                self._alone = True
+                self._call_back()
+                continue
             strikes = 0 if self.finished > task.start else strikes
             strikes += 2 if death.kind == "hang" else 1
-            if death.planned:
-                self._record(self._explained(death, task.share))
+            self._record(self._explained(death, task.share))
             if self.fail_fast or self._stopped():
                 return self._give_up("fail_fast: an earlier trial failed")
             if strikes >= STRIKES:
                 return self._give_up(f"the loss {death.how} in one trial after the other")
         return None
+
+    def _run_share(self, task: Task, probed: Death | None, worker: Process | None) -> Death | None:
+        """What is left of a share; None where all of it is on record."""
+        try:
+            death = self._planned(task, probed, worker)
+        except RefusedError as refusal:
+            if not self.trials:
+                raise
+            return Death(kind="exit", how=f"cannot be loaded again: {refusal}", call=-1, planned=False)
+        number, count = task.share
+        return None if self.trials and self.finished >= shares(self.trials, count)[number].stop else death
 
     def _call_back(self) -> None:
         """End the workers that are ahead."""
@@ -137,9 +133,11 @@ class Supervisor:
             self._ahead.pop().end()
 
     def _look_ahead(self, share: tuple[int, int]) -> None:
-        """Let no worker that is ahead of this share wait for a full pipe, nor a processor for a worker."""
+        """Let no worker that is ahead of this share wait for a full pipe or hang, nor a processor wait for a worker."""
         for worker in self._ahead:
             worker.listen()
+            if worker.hangs():
+                worker.stop()
         number, count = share
         following = number + len(self._ahead) + 1
         busy = 1 + sum(not worker.ended() for worker in self._ahead)
@@ -170,7 +168,10 @@ class Supervisor:
         if death.call < 0 or (death.evidence is not None and death.evidence.rows == 1):
             return death
         for call in sorted({max(death.call, 1), 1}, reverse=True):
-            again = self._attempt(Task(start=self.finished, stop=self.finished + 1, share=share, call=call))
+            try:
+                again = self._attempt(Task(start=self.finished, stop=self.finished + 1, share=share, call=call))
+            except RefusedError:  # it cannot be loaded again
+                return death
             if again is None:
                 return replace(death, how=f"{death.how}, not so when it was repeated")
             if again.evidence is not None:
@@ -192,19 +193,21 @@ class Supervisor:
 
     def _attempt(self, task: Task, worker: Process | None = None) -> Death | None:
         """Run a task in a worker, or go on with one that is ahead with it; None where it comes to its end."""
-        self._printed = _Printed()
         worker = worker or Process(self.request, task, self.limits)
         seen: list[Calling] = []
         repeated, planned = task.call is not None, False
         try:
-            for message in worker.messages(self._printed.add, lambda: self._look_ahead(task.share)):
+            for message in worker.messages(lambda: self._look_ahead(task.share)):
                 match message:
                     case Planned():
-                        planned = True
-                        self._printed.clear()
+                        worker.printed()  # while it was loaded
                         if not self.trials:
                             self.lines += message.lines
                             self.trials = message.trials
+                        if [t.id for t in message.trials] != [t.id for t in self.trials]:
+                            how = "is another loss when it is loaded again: other questions apply to it"
+                            return Death(kind="exit", how=how, call=-1, planned=False)
+                        planned = True
                     case Refused():
                         raise RefusedError(message.message, ours=message.ours)
                     case Begun() if self.progress is not None and not repeated:
@@ -214,7 +217,7 @@ class Supervisor:
                         if message.certain:
                             return Death(kind="", how="", evidence=message)
                     case Done() if not repeated:
-                        self.lines += self._with_what_it_printed(message.lines)
+                        self.lines += _with_what_it_printed(message.lines, worker.printed())
                         self.finished = message.number + 1
                         if self._stopped():
                             return None
@@ -226,25 +229,12 @@ class Supervisor:
                         return None
                     case _:
                         pass
+        except KeyboardInterrupt:
+            self.lines += [] if repeated else worker.finished()
+            raise
         finally:
             worker.end()
         return replace(worker.death(seen[-1] if seen else None), planned=planned)
-
-    def _with_what_it_printed(self, lines: list[records.Line]) -> list[records.Line]:
-        size, first = self._printed.size, self._printed.first
-        self._printed.clear()
-        if not size:
-            return lines
-        start = first.decode(errors="backslashreplace").strip().partition("\n")[0][:80]
-
-        def noted(line: records.Line) -> records.Line:
-            if not isinstance(line, records.Trial):
-                return line
-            said = f"{line.subject}: expected nothing printed, got {size:,} bytes, first {start!r}"
-            note = records.Finding(severity="note", kind="prints", output="", message=said)
-            return msgspec.structs.replace(line, findings=[*line.findings, note])
-
-        return [noted(line) for line in lines]
 
     def _unconfined(self) -> None:
         """Where the system has no fork: everything in this process."""
@@ -252,3 +242,18 @@ class Supervisor:
         self.lines += [*plan.first, records.NotRun(what="worker process", reason=f"{sys.platform} has no fork")]
         for number in range(len(plan.trials)):
             self.lines += plan.judged(number)
+
+
+def _with_what_it_printed(lines: list[records.Line], printed: Printed) -> list[records.Line]:
+    if not printed.size:
+        return lines
+    start = printed.first.decode(errors="backslashreplace").strip().partition("\n")[0][:80]
+
+    def noted(line: records.Line) -> records.Line:
+        if not isinstance(line, records.Trial):
+            return line
+        said = f"{line.subject}: expected nothing printed, got {printed.size:,} bytes, first {start!r}"
+        note = records.Finding(severity="note", kind="prints", output="", message=said)
+        return msgspec.structs.replace(line, findings=[*line.findings, note])
+
+    return [noted(line) for line in lines]

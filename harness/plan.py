@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from harness import checks as package
+from harness import records
 from harness.binding import Subject
 from harness.checks.base import Check, registered
 from harness.evaluate import available
@@ -28,6 +29,10 @@ class Trial:
     item: str
     precision: Precision
     device: str
+
+    @property
+    def dtype(self) -> str:
+        return self.precision.name
 
     @property
     def id(self) -> str:
@@ -78,18 +83,15 @@ def plan(
     return trials
 
 
-def shares(trials: Sequence[Trial], count: int) -> list[range]:
-    """The numbers of the trials in ``count`` runs of about equal length.
+def shares(trials: Sequence[Trial] | Sequence[records.Trial], count: int) -> list[range]:
+    """The numbers of the trials, planned or on record, in ``count`` runs of about equal length.
 
     Trials of a device and dtype share work and stay together.
     """
-    starts = [i for i, t in enumerate(trials) if i == 0 or _group(t) != _group(trials[i - 1])]
+    groups = [(t.device, t.dtype) for t in trials]
+    starts = [i for i, group in enumerate(groups) if i == 0 or group != groups[i - 1]]
     cuts = [0, *(starts[len(starts) * k // count] for k in range(1, count) if starts), len(trials)]
     return [range(first, last) for first, last in pairwise(cuts)]
-
-
-def _group(trial: Trial) -> tuple[str, str, str]:
-    return trial.subject.name, trial.device, trial.precision.name
 
 
 def not_run(devices: Sequence[str], subjects: Iterable[Subject] = ()) -> list[NotRun]:

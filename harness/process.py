@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_bytes
 
 import msgspec
 
@@ -24,6 +25,8 @@ from harness.worker import ENDED, work
 
 TICK = 0.1
 """Seconds between two looks at the clock of a worker."""
+KEPT = 4096
+"""Bytes of what a loss printed that are kept."""
 GRACE = 1.0
 """Seconds that a worker has to say where it is when its time is up."""
 
@@ -37,6 +40,18 @@ _SIGNALS = {
 }
 _FRAME = re.compile(r'File "(.+?)", line (\d+) in (\S+)')
 _OURS = (Path(__file__).parent, sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"))
+
+
+@dataclass(slots=True)
+class Printed:
+    """What a worker wrote to its output: counted, its beginning kept."""
+
+    size: int = 0
+    first: bytes = b""
+
+    def add(self, data: bytes) -> None:
+        self.size += len(data)
+        self.first = (self.first + data[:KEPT])[:KEPT]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +84,12 @@ class Process:
         self.overdue_since = 0.0
         self.babble = False
         self.traced = b""
-        self._heard: deque[Message | bytes] = deque()
+        self._heard: deque[Message] = deque()
         self._rest = b""
+        self._mark = token_bytes(16)
+        """Stands in the output where a record was made."""
+        self._printed: deque[Printed] = deque((Printed(),))
+        self._tail = b""
         self._silent: set[int] = set()
         """Pipes that are closed at the other end."""
         self.channel, channel = os.pipe()
@@ -82,15 +101,13 @@ class Process:
             warnings.simplefilter("ignore", DeprecationWarning)  # fork beside threads: the child uses none of them
             self.pid = os.fork()
         if self.pid == 0:
-            work(request, task, limits, self.clock, channel, output, trace)
+            work(request, task, limits, self.clock, channel, output, trace, self._mark)
         for end in (channel, output, trace):
             os.close(end)
         for end in (self.channel, self.output, self.trace):
             os.set_blocking(end, False)
 
-    def messages(
-        self, printed: Callable[[bytes], object], meanwhile: Callable[[], object] = lambda: None
-    ) -> Iterator[Message]:
+    def messages(self, meanwhile: Callable[[], object] = lambda: None) -> Iterator[Message]:
         """All that the worker says until it ends, or has to be ended; ``meanwhile`` is done between two looks."""
         with selectors.DefaultSelector() as selector:
             for end in {self.channel, self.output} - self._silent:
@@ -100,12 +117,8 @@ class Process:
                 selector.select(0 if ended else TICK)
                 more = self.listen()
                 while self._heard:
-                    event = self._heard.popleft()
-                    if isinstance(event, bytes):
-                        printed(event)
-                    else:
-                        yield event
-                if self.babble or (ended and not more) or self._hangs():
+                    yield self._heard.popleft()
+                if self.babble or (ended and not more) or self.hangs():
                     return
                 for end in self._silent.intersection(selector.get_map()):
                     selector.unregister(end)
@@ -113,9 +126,8 @@ class Process:
 
     def listen(self) -> bool:
         """Keep what it has said and printed since it was listened to last; whether that is anything."""
-        told, written = self._read(self.channel), self._read(self.output)
-        if written:  # What is printed before a record counts with it.
-            self._heard.append(written)
+        told, written = self._read(self.channel), self._read(self.output)  # the mark of a record is there before it
+        self._part(written)
         *whole, self._rest = (self._rest + told).split(b"\n")
         for text in whole:
             try:
@@ -125,12 +137,29 @@ class Process:
                 break
         return bool(told or written)
 
+    def _part(self, written: bytes) -> None:
+        """Count output with the record that it comes before."""
+        pieces = (self._tail + written).split(self._mark)
+        held = next((n for n in range(len(self._mark) - 1, 0, -1) if pieces[-1].endswith(self._mark[:n])), 0)
+        self._tail = pieces[-1][len(pieces[-1]) - held :]
+        pieces[-1] = pieces[-1][: len(pieces[-1]) - held]
+        for number, piece in enumerate(pieces):
+            if number:
+                self._printed.append(Printed())
+            self._printed[-1].add(piece)
+
+    def printed(self) -> Printed:
+        """What it printed before the record that it told last."""
+        if len(self._printed) == 1:  # the mark did not arrive
+            self._printed.append(Printed())
+        return self._printed.popleft()
+
     def finished(self) -> list[records.Line]:
         """The records of the trials that it is ahead with."""
         self.listen()
         return [line for event in self._heard if isinstance(event, Done) for line in event.lines]
 
-    def _hangs(self) -> bool:
+    def hangs(self) -> bool:
         """Whether a call takes too long, after the worker was asked to say which."""
         now = time.monotonic()
         if self.status is None and not self.overdue_since and self.clock.overdue():
@@ -165,10 +194,14 @@ class Process:
                 os.kill(self.pid, signal.SIGKILL)
             os.killpg(self.pid, signal.SIGKILL)
 
-    def end(self) -> None:
+    def stop(self) -> None:
+        """End it; what it has said can still be heard."""
         if self.status is None:
             self._kill()
             _, self.status = os.waitpid(self.pid, 0)
+
+    def end(self) -> None:
+        self.stop()
         with suppress(BlockingIOError):
             self.traced = os.read(self.trace, 1 << 16)
         for end in (self.channel, self.output, self.trace):

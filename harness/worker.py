@@ -10,6 +10,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -63,11 +64,17 @@ ENDED = 70
 """Exit status of a worker that cannot speak any more."""
 
 
-def work(request: Request, task: Task, limits: Limits, clock: Clock, channel: int, output: int, trace: int) -> None:
-    """Run a task; never returns, and leaves nothing of this process behind."""
+def work(
+    request: Request, task: Task, limits: Limits, clock: Clock, channel: int, output: int, trace: int, mark: bytes
+) -> None:
+    """Run a task; never returns, and leaves nothing of this process behind.
+
+    ``mark`` is written to the output before every record, for what was printed until then counts with it.
+    """
     try:
-        channel, trace = _confine(limits, channel, output, trace, memory=all(d == "cpu" for d in request.device))
-        _Worker(request, task, limits, clock, channel, trace).run()
+        memory = all(d == "cpu" for d in request.device)
+        channel, output, trace = _confine(limits, channel, output, trace, memory=memory)
+        _Worker(request, task, limits, clock, channel, trace, lambda: os.write(output, mark)).run()
         os._exit(0)
     except BaseException:
         traceback.print_exc()
@@ -75,7 +82,7 @@ def work(request: Request, task: Task, limits: Limits, clock: Clock, channel: in
         os._exit(ENDED)
 
 
-def _confine(limits: Limits, channel: int, output: int, trace: int, *, memory: bool) -> tuple[int, int]:
+def _confine(limits: Limits, channel: int, output: int, trace: int, *, memory: bool) -> tuple[int, int, int]:
     """Cut this process off: no terminal, no input, output to the supervisor, a memory limit, gone with its parent."""
     import fcntl
     import resource
@@ -86,12 +93,12 @@ def _confine(limits: Limits, channel: int, output: int, trace: int, *, memory: b
 
         ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
     # Far from the numbers that a loss may close or write to by mistake.
-    channel, trace = (fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 200) for end in (channel, trace))
+    channel, own, trace = (fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 200) for end in (channel, output, trace))
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    os.closerange(3, min(channel, trace))
+    os.closerange(3, min(channel, own, trace))
     for name, number in (("stdin", 0), ("stdout", 1), ("stderr", 2)):
         mode = "r" if number == 0 else "w"
         stream = open(number, mode, buffering=1, closefd=False, errors="backslashreplace")  # noqa: SIM115
@@ -102,7 +109,7 @@ def _confine(limits: Limits, channel: int, output: int, trace: int, *, memory: b
         size = int(limits.gib * 2**30)
         resource.setrlimit(resource.RLIMIT_DATA, (size, size))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    return channel, trace
+    return channel, own, trace
 
 
 def evidence(call: calling, batch: Batch | None, *, certain: bool = False) -> Calling:
@@ -118,9 +125,18 @@ def evidence(call: calling, batch: Batch | None, *, certain: bool = False) -> Ca
 
 
 class _Worker:
-    def __init__(self, request: Request, task: Task, limits: Limits, clock: Clock, channel: int, trace: int) -> None:
+    def __init__(
+        self,
+        request: Request,
+        task: Task,
+        limits: Limits,
+        clock: Clock,
+        channel: int,
+        trace: int,
+        mark: Callable[[], object],
+    ) -> None:
         self.request, self.task, self.limits, self.clock = request, task, limits, clock
-        self.channel, self.trace = channel, trace
+        self.channel, self.trace, self.mark = channel, trace, mark
         self.encoder = msgspec.json.Encoder()
 
     def send(self, event: Event) -> None:
@@ -144,6 +160,7 @@ class _Worker:
             return self.send(Refused(message=traceback.format_exc(), ours=True))
         begin(0, 0)
         watch.suspended = False
+        self.settle_output()
         self.send(Planned(lines=list(plan.first), trials=[_before(t) for t in plan.trials]))
         part, count = self.task.share
         mine = shares(plan.trials, count)[part]
@@ -155,9 +172,15 @@ class _Worker:
                 lines = plan.judged(number)
                 if any(isinstance(line, records.Trial) and _exhausted(line) for line in lines):
                     return self.send(Exhausted())
-                _flush()
+                self.settle_output()
                 self.send(Done(number=number, lines=lines))
         return self.send(Finished())
+
+    def settle_output(self) -> None:
+        """What the loss printed so far counts with what is said next."""
+        _flush()
+        with suppress(OSError):
+            self.mark()
 
     def announce(self, call: calling) -> None:
         """Say what the next call is, before it is made."""

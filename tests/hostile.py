@@ -123,6 +123,7 @@ def _recurse() -> None:
 recursion = loss_that(_recurse)
 print_stdout = loss_that(lambda: print("noise " * 900_000))  # noqa: T201
 print_stderr = loss_that(lambda: print("noise " * 900_000, file=sys.stderr))  # noqa: T201
+hello = loss_that(lambda: print("hello"))  # noqa: T201
 print_raw = loss_that(lambda: os.write(1, b"noise " * 900_000))
 
 

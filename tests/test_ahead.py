@@ -32,16 +32,16 @@ def ran(monkeypatch: pytest.MonkeyPatch, asked: Request, processors: int) -> lis
     return run.lines
 
 
-def told(lines: list[records.Line]) -> list[str]:
-    """The records without times, and that something is printed without what: what comes before a record is a race."""
-    timeless = [msgspec.structs.replace(x, seconds=0.0) if isinstance(x, records.Trial) else x for x in lines]
-    return [re.sub(r"got [\d,]+ bytes, first '.*?'", "", str(x)) for x in timeless]
+def told(lines: list[records.Line]) -> list[records.Line]:
+    """The records without times."""
+    return [msgspec.structs.replace(x, seconds=0.0) if isinstance(x, records.Trial) else x for x in lines]
 
 
 LOSSES_AND_CHECKS = [
     ("mse", ("value", "laws")),
     ("segfault_above_3", ("value",)),
     ("print_stdout", ("laws",)),
+    ("hello", ("laws",)),
     ("exit_3", ("value",)),
 ]
 
@@ -54,6 +54,101 @@ def test_the_records_do_not_depend_on_how_many_workers_there_are(
     alone = ran(monkeypatch, asked, 1)
     assert len([line for line in alone if isinstance(line, records.Trial)]) > 2
     assert told(ran(monkeypatch, asked, 3)) == told(alone)
+
+
+COUNTED = """
+import os, time, torch
+PATH = __file__ + ".count"
+COUNT = 1 + (int(open(PATH).read()) if os.path.exists(PATH) else 0)
+open(PATH, "w").write(str(COUNT))
+def loss(input, target, reduction="mean"):
+    value = (input - target) ** 2
+    return value if reduction == "none" else value.mean() if reduction == "mean" else value.sum()
+"""
+LOCKED = """
+import fcntl
+LOCK = open(__file__ + ".lock", "w")
+fcntl.flock(LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB)
+"""
+SECOND_ENDS = """
+if COUNT == 2:
+    os._exit(3)
+"""
+SLOW = """
+def slow(input, target, reduction="mean"):
+    time.sleep(2.0 * (input.dtype == torch.float32))
+    return loss(input, target, reduction)
+"""
+
+
+def own(folder: Path, more: str, check: str, name: str = "loss") -> Request:
+    file = folder / "own.py"
+    file.write_text(COUNTED + more)
+    return Request(loss=f"{file}:{name}", like="mse_loss", dtype=("float64", "float32", "bfloat16"), check=(check,))
+
+
+@pytest.mark.parametrize(
+    ("more", "name"), [(LOCKED, "loss"), (SECOND_ENDS, "loss"), (SLOW, "slow")], ids=["locked", "second ends", "slow"]
+)
+def test_a_loss_that_does_not_bear_company_is_judged_as_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, more: str, name: str
+) -> None:
+    (tmp_path / "alone").mkdir()
+    (tmp_path / "ahead").mkdir()
+    found = []
+    for folder, processors in (("alone", 1), ("ahead", 3)):
+        monkeypatch.setattr(confined, "_processors", lambda processors=processors: processors)
+        asked = own(tmp_path / folder, more.replace("COUNT == 2", "COUNT == 2 and 'ahead' in __file__"), "value", name)
+        run = Supervisor(asked, Limits(seconds=1.0))
+        run.run()
+        found.append(
+            [(t.id, t.verdict, [f.kind for f in t.findings]) for t in run.lines if isinstance(t, records.Trial)]
+        )
+    assert found[0] == found[1]
+    kinds = {(t.rpartition("-")[2].partition(":")[0], *k) for t, _, k in found[1]}
+    assert ("float32", "hang") in kinds or name == "loss"
+    assert not [k for k in kinds if len(k) > 1 and k[0] != "float32"]
+
+
+LATER_ENDS = """
+if COUNT > 1:
+    os._exit(3)
+"""
+LATER_OTHER = """
+if COUNT > 1:
+    def loss(input, target):
+        return (input - target) ** 2
+"""
+LATER_REFUSED = """
+if COUNT > 1:
+    raise ValueError("once is enough")
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (LATER_ENDS, "it ended the process with status 3"),
+        (LATER_OTHER, "it is another loss when it is loaded again"),
+        (LATER_REFUSED, "it cannot be loaded again: .*ValueError: once is enough"),
+    ],
+    ids=["ends", "other", "refused"],
+)
+@pytest.mark.parametrize("processors", [1, 2])
+def test_a_loss_that_cannot_be_loaded_again_fails(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, more: str, says: str, processors: int
+) -> None:
+    monkeypatch.setattr(confined, "_processors", lambda: processors)
+    run = Supervisor(own(tmp_path, more, "reductions"), Limits(seconds=5.0))
+    run.run()
+    assert run.status == 1
+    trials = [line for line in run.lines if isinstance(line, records.Trial)]
+    assert {t.verdict for t in trials if t.dtype == "float64"} == {"pass"}
+    failed = [t for t in trials if t.verdict == "fail"]
+    assert failed
+    assert all(re.search(says, f.message) for t in failed for f in t.findings)
+    left = sum(int(line.what.split()[0]) for line in run.lines if isinstance(line, records.NotRun))
+    assert len(trials) + left == len(run.trials)
 
 
 def test_what_workers_that_are_ahead_have_done_is_kept_at_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,9 +167,10 @@ def test_what_workers_that_are_ahead_have_done_is_kept_at_an_interrupt(monkeypat
         run.run()
     kept = [line for line in run.lines if isinstance(line, records.Trial)]
     assert [t.item for t in kept if t.dtype == "float32"] == [t.item for t in run.trials if t.dtype == "float32"]
-    assert len({t.id for t in kept}) == len(kept) < len(run.trials)
-    (missing,) = (line for line in run.lines if isinstance(line, records.NotRun))
-    assert missing == records.NotRun(what=f"{len(run.trials) - len(kept)} trials", reason="interrupted")
+    assert len({t.id for t in kept}) == len(kept)
+    left = [line for line in run.lines if isinstance(line, records.NotRun)]
+    missing = len(run.trials) - len(kept)
+    assert left == ([records.NotRun(what=f"{missing} trials", reason="interrupted")] if missing else [])
     assert not run._ahead
 
 
@@ -90,10 +186,17 @@ def test_shares_are_whole_dtypes_in_order(processors: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("processors", "fail_fast", "most"), [(1, False, 1), (2, False, 2), (4, False, 3), (4, True, 1)]
+    ("processors", "fail_fast", "device", "most"),
+    [
+        (1, False, "cpu", 1),
+        (2, False, "cpu", 2),
+        (4, False, "cpu", 3),
+        (4, True, "cpu", 1),
+        (4, False, "cuda", 1),
+    ],
 )
 def test_workers_are_ahead_where_there_are_processors(
-    monkeypatch: pytest.MonkeyPatch, processors: int, fail_fast: bool, most: int
+    monkeypatch: pytest.MonkeyPatch, processors: int, fail_fast: bool, device: str, most: int
 ) -> None:
     monkeypatch.setattr(confined, "_processors", lambda: processors)
     begun: list[tuple[int, int]] = []
@@ -108,7 +211,8 @@ def test_workers_are_ahead_where_there_are_processors(
         return alive[-1]
 
     monkeypatch.setattr(confined, "Process", counted)
-    run = Supervisor(request("mse", "value", "laws"), Limits(), fail_fast=fail_fast)
+    asked = msgspec.structs.replace(request("mse", "value", "laws"), device=("cpu", device))
+    run = Supervisor(asked, Limits(), fail_fast=fail_fast)
     run.run()
     assert begun == [(0, 3), (1, 3), (2, 3)]
     assert max(together) == most
