@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness.binding import BindingError, accepted
+from harness.binding import BindingError, options_of
 from harness.inputs import Input, Structure
 
 VARARGS = "*"
@@ -64,14 +64,19 @@ def fixed_options(loss: Any, options: Mapping[str, Any]) -> Any:
     """
     if not options:
         return loss
-    names, _, open_ended = accepted(loss.__init__ if inspect.isclass(loss) else getattr(loss, "forward", loss))
+    names, open_ended = options_of(loss)
+    ready = isinstance(loss, torch.nn.Module)
     if unknown := [o for o in options if o not in names and not open_ended]:
+        hint = "; what its constructor takes is given before it is handed over" if ready else ""
         raise BindingError(
-            f"{label_of(loss)}: option {unknown[0]!r}: expected one of {', '.join(names) or 'none, it takes none'}"
+            f"{label_of(loss)}: option {unknown[0]!r}: expected one of {', '.join(names) or 'none'}{hint}"
         )
-    if not inspect.isclass(loss):
-        return partial(loss, **options)
-    return type(loss.__name__, (loss,), {"__init__": partialmethod(loss.__init__, **options)})
+    if inspect.isclass(loss):
+        return type(loss.__name__, (loss,), {"__init__": partialmethod(loss.__init__, **options)})
+    fixed: Any = partial(loss, **options)
+    if ready:
+        fixed.__signature__ = inspect.signature(partial(loss.forward, **options))
+    return fixed
 
 
 def with_options(expression: str, options: Mapping[str, Any]) -> str:

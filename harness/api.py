@@ -8,12 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
 
 from harness import records, registry
 from harness.adapter import fixed_options, label_of, with_options
 from harness.annotations import annotated
-from harness.binding import BindingError, Subject, bind
+from harness.binding import BindingError, Subject, bind, options_of
+from harness.checks.ledger import witnessed
 from harness.conduct import undisturbed
 from harness.contract import Arrange, Contract
 from harness.custom import Inputs, custom
@@ -132,11 +134,13 @@ def subject_for(
         hint = f"; write validate({label}, like=NAME) or --like NAME, or declare its inputs" if like is None else ""
         raise UsageError(f"{error}{hint}") from None
     itself = known if known is not None and known.contract is contract else None
-    options, given = dict(init or {}), dict(parameters or {})
+    options, given = _plain(init or {}), _plain(parameters or {})
     if itself is not None and not options and not given:
         return itself if itself.twin is None else replace(itself, twin=None)
     if itself is not None:
         expression, setup = itself.expression, itself.setup
+    if ours := [n for n in options if n == "reduction" or n in {a.name for a in contract.args}]:
+        raise UsageError(f"init: {ours[0]!r} is varied by lossproof: expected options beside the tensors and reduction")
     names = [p.name for p in contract.parameters]
     checked(list(given), names, f"parameters of {contract.name}")
     held = {n: v for n, v in {**options, **given}.items() if n in names}
@@ -152,6 +156,11 @@ def subject_for(
     if itself is not None:
         bound = replace(bound, faults=itself.faults, unsupported=itself.unsupported, origin=itself.origin)
     return settled(replace(bound, held=held))
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Numbers of NumPy as Python's."""
+    return {n: v.item() if isinstance(v, np.generic) else v for n, v in values.items()}
 
 
 @undisturbed()
@@ -176,11 +185,16 @@ def baseline_for(baseline: Any, subject: Subject) -> Subject | None:
         return None
     if baseline == "torch":
         known = registry.named(contract.name)
-        found = registry.functional(known) if known is not None else None
+        same = known is not None and known.oracle is contract.oracle
+        found = registry.functional(known) if known is not None and same else None
         if found is None:
             raise UsageError(f"baseline 'torch': expected a torch builtin for {contract.name}, got none")
         return subject_for(found.loss, None, init=subject.held)
-    return subject_for(baseline, contract if registry.subject_of(baseline) is None else contract.name)
+    like = contract if registry.subject_of(baseline) is None else contract.name
+    names, open_ended = options_of(baseline)
+    taken = {n: v for n, v in subject.held.items() if n in names or open_ended}
+    rest = {n: v for n, v in subject.held.items() if n not in taken}
+    return subject_for(baseline, like, init=taken, parameters=rest)
 
 
 def checked(values: Sequence[str] | str | None, known: Sequence[str], what: str) -> tuple[str, ...]:
@@ -272,6 +286,9 @@ def prepare(
     other = baseline_for(baseline, subject)
     trials = plan([subject], dtypes=dtypes, devices=devices, checks=checks)
     absent = not_run(devices)
+    if subject.held and witnessed(subject) and "witness" in checks:
+        of = f"the witnesses of its Faults are of other values of {', '.join(subject.held)}"
+        absent.append(records.NotRun(what="check witness", reason=of))
     if not trials:
         why = (
             "; ".join(f"{line.what}: {line.reason}" for line in absent)

@@ -118,6 +118,19 @@ def accepted(callable_: Callable[..., Any]) -> tuple[list[str], list[str], bool]
     return names, required, open_ended
 
 
+def constructor(loss: type) -> tuple[list[str], list[str], bool]:
+    """``accepted`` of the constructor of a class; torch.nn.Module takes any keyword and refuses it."""
+    # Asked of torch each time: torch.compile puts another function in its place.
+    own = loss.__init__ is not torch.nn.Module.__init__  # type: ignore[misc]
+    return accepted(loss.__init__) if own else ([], [], False)  # type: ignore[misc]
+
+
+def options_of(loss: Any) -> tuple[list[str], bool]:
+    """Names of what a class is constructed with, or a function or ready object called; whether others are taken too."""
+    found = constructor(loss) if inspect.isclass(loss) else accepted(getattr(loss, "forward", loss))
+    return found[0], found[2]
+
+
 def bind(
     loss: Any,
     contract: Contract,
@@ -140,9 +153,7 @@ def bind(
     """
     label = name or getattr(loss, "__qualname__", None) or type(loss).__name__
     constructed = inspect.isclass(loss)
-    # torch.nn.Module takes any keyword and refuses it; torch.compile puts another function in its place.
-    own = constructed and loss.__init__ is not torch.nn.Module.__init__
-    options, needed, options_open = accepted(loss.__init__) if own else ([], [], False)
+    options, needed, options_open = constructor(loss) if constructed else ([], [], False)
     forward = getattr(loss, "forward", None) or loss.__call__ if constructed else loss
     target = forward if constructed else (loss.forward if hasattr(loss, "forward") else loss)
     names, required, names_open = accepted(target)

@@ -39,12 +39,14 @@ class Parameter:
             raise ValueError(f"Parameter {self.name}: expected at least one value, got none")
 
     def admits(self, value: Any) -> bool:
-        """Whether a value is of a type that the parameter has; an int is a float too, a bool is neither."""
-        return any(_type(value) is _type(v) for v in self.values)
+        """Whether the oracle can be asked for a value.
 
-
-def _type(value: Any) -> type:
-    return float if type(value) is int else type(value)
+        It is of a type that the parameter has: whole numbers are real ones too where not all values are whole, and of a
+        switch with one position only that one is known.
+        """
+        if len(self.values) == 1:
+            return bool(value == self.values[0])
+        return any(type(value) is type(v) or (type(value) is int and type(v) is float) for v in self.values)
 
 
 Adjoints = Callable[[Mapping[str, npt.NDArray[Any]]], Mapping[str, Array]]
@@ -131,7 +133,8 @@ class Contract:
     def pinned(self, options: Mapping[str, Any]) -> Contract:
         """The Contract with the one value of ``options`` for each of its parameters that is among them.
 
-        Raises ValueError, in one line, for a value that is of no type that the parameter has.
+        Special rows whose result was written down for another value are judged by the formula. Raises ValueError, in
+        one line, for a value that the oracle does not know.
         """
         for parameter in self.parameters:
             if parameter.name in options and not parameter.admits(options[parameter.name]):
@@ -139,8 +142,13 @@ class Contract:
                     f"{self.name}: {parameter.name}: expected a value such as "
                     f"{', '.join(map(repr, parameter.values))}, got {options[parameter.name]!r}"
                 )
+        moved = {p.name for p in self.parameters if p.name in options and options[p.name] != p.values[0]}
         chosen = tuple(replace(p, values=(options[p.name],)) if p.name in options else p for p in self.parameters)
-        return replace(self, parameters=chosen)
+        rows = tuple(
+            replace(s, want="formula") if moved - set(s.parameters) and s.want not in ("outside", "formula") else s
+            for s in self.specials
+        )
+        return replace(self, parameters=chosen, specials=rows)
 
     def settled(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """``parameters``, and those that are not given at their defaults."""

@@ -83,6 +83,8 @@ def custom(
     try:
         fixed = fixed_options(loss, options)
         ready = fixed() if isinstance(loss, type) else fixed
+    except BindingError:
+        raise
     except TypeError as error:
         raise BindingError(f"{label}: cannot be constructed with {options or 'no options'}: {error}") from None
     structures = _named(inputs, ready)

@@ -185,7 +185,8 @@ def judge_within(limits: Limits, got: Mapping[str, Array], departures: tuple[Dep
 
 
 def _united(judged: Sequence[tuple[Judged, Rows]], names: Collection[str]) -> Rows:
-    return np.unique(np.concatenate([rows for j, rows in judged if j.name in names]))
+    rows: Rows = np.unique(np.concatenate([rows for j, rows in judged if j.name in names]))
+    return rows
 
 
 def _unexplained(limits: Limits, j: Judged, rows: Rows) -> Rows:
@@ -201,7 +202,8 @@ def _unexplained(limits: Limits, j: Judged, rows: Rows) -> Rows:
     explained = fine.reshape(len(rows), -1).all(axis=1)
     done = rows[explained]
     j.grade[done], j.range[done], j.excuse[done] = grade[explained], 0, 0
-    return rows[~explained]
+    left: Rows = rows[~explained]
+    return left
 
 
 def _first_pass(limits: Limits, name: str, found: Array, documented: tuple[Deviation, ...]) -> tuple[Judged, Rows]:

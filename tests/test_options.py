@@ -69,6 +69,85 @@ def naive(input: Tensor, target: Tensor) -> Tensor:
     return torch.where(x.abs() < 2.0, x * x / 2, 2.0 * (x.abs() - 1.0))
 
 
+def smooth(input: Tensor, target: Tensor) -> Tensor:
+    return F.smooth_l1_loss(input, target, beta=0.5)
+
+
+def lead(input1: Tensor, input2: Tensor, target: Tensor) -> Tensor:
+    return F.margin_ranking_loss(input1, input2, target, margin=0.5)
+
+
+@pytest.mark.parametrize(
+    ("loss", "like", "held"),
+    [
+        (smooth, "smooth_l1_loss", {"parameters": {"beta": 0.5}}),
+        (lead, "margin_ranking_loss", {"parameters": {"margin": 0.5}}),
+        (F.smooth_l1_loss, None, {"init": {"beta": 0.5}}),
+        (F.margin_ranking_loss, None, {"init": {"margin": 0.5}}),
+        (F.huber_loss, None, {"init": {"delta": 3.0}}),
+        (F.linear_cross_entropy, None, {"init": {"label_smoothing": 0.1}}),
+    ],
+)
+def test_every_question_is_asked_of_a_loss_that_holds_a_parameter(loss: Any, like: str | None, held: Any) -> None:
+    result = validate(loss, like, dtype="float32", **held)
+    assert [(t.id, t.reason) for t in result.trials if t.verdict in ("error", "stale")] == []
+    found = {f.kind for f in result.findings if f.severity == "defect"}
+    assert found == ({"finite-for-nan", "nan"} if loss is lead else set()), (
+        "what torch's own is known for, and nothing else"
+    )
+    left = [line.what for line in result.lines if isinstance(line, records.NotRun)]
+    assert left == (["check witness"] if subject_for(loss, like, **held).faults else [])
+
+
+def test_a_row_that_was_written_for_the_default_is_judged_by_the_formula() -> None:
+    contract = subject_for(smooth, "smooth_l1_loss").contract
+    held = subject_for(smooth, "smooth_l1_loss", parameters={"beta": 0.5}).contract
+    literal = [s.condition for s in contract.specials if isinstance(s.want, float) and "beta" not in s.parameters]
+    assert literal
+    assert {s.want for s in held.specials if s.condition in literal} == {"formula"}
+    assert contract.pinned({"beta": 1.0}).specials == contract.specials
+
+
+class Ready(torch.nn.Module):
+    def forward(self, pred: Tensor, truth: Tensor, delta: float = 1.0) -> Tensor:
+        return F.huber_loss(pred, truth, delta=delta)
+
+
+def test_options_of_a_ready_module_are_those_of_its_forward() -> None:
+    result = validate(Ready(), "huber_loss", init={"delta": 2.0}, dtype="float32", check=["value", "special"])
+    assert result.ok, [f.message for f in result.findings]
+    assert declared(result).not_offered == ["weight", "reduction"]
+    with pytest.raises(
+        UsageError, match="option 'beta': expected one of pred, truth, delta; what its constructor takes"
+    ):
+        validate(Ready(), "huber_loss", init={"beta": 2.0})
+
+
+class Bare(torch.nn.Module):
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return F.huber_loss(input, target)
+
+
+def own_huber(input: Tensor, target: Tensor, delta: float = 1.0) -> Tensor:
+    return F.huber_loss(input, target, delta=delta)
+
+
+@pytest.mark.parametrize("baseline", [F.huber_loss, own_huber, capped])
+def test_a_baseline_that_is_given_holds_it_too(baseline: Any) -> None:
+    held = {"parameters": {"delta": 2.0}}
+    assert not validate(capped_elsewhere, "huber_loss", baseline=baseline, **held, **CHECKS).ok
+    assert validate(capped, "huber_loss", baseline=baseline, **held, **CHECKS).ok
+
+
+def test_a_contract_of_the_same_name_has_no_baseline_in_torch() -> None:
+    def mse_loss(input: Tensor, target: Tensor) -> Tensor:
+        return 0.75 * (input - target) ** 2
+
+    inputs = {"input": "real(N)", "target": "real(N)"}
+    with pytest.raises(UsageError, match="expected a torch builtin for mse_loss, got none"):
+        validate(mse_loss, inputs=inputs, oracle=lambda input, target: 0.5 * (input - target) ** 2, baseline="torch")
+
+
 @pytest.mark.parametrize("held", [{"parameters": {"delta": 2.0}}, {"init": {"delta": 2.0}}])
 def test_the_baseline_holds_what_the_loss_holds(held: dict[str, Any]) -> None:
     loss = F.huber_loss if "init" in held else naive
@@ -88,6 +167,8 @@ def test_an_option_that_changes_nothing_is_found() -> None:
         ({"parameters": {"detla": 2.0}}, "parameters of huber_loss: expected one of delta, got 'detla'"),
         ({"parameters": {"delta": "two"}}, "huber_loss: delta: expected a value such as 1.0, .*, got 'two'"),
         ({"parameters": {"delta": True}}, "huber_loss: delta: expected a value such as 1.0, .*, got True"),
+        ({"init": {"reduction": "sum"}}, "init: 'reduction' is varied by lossproof"),
+        ({"init": {"weight": 2.0}}, "init: 'weight' is varied by lossproof"),
         ({"init": {"delta": 2.0}}, "capped: option 'delta': expected one of input, target"),
     ],
 )
@@ -102,6 +183,14 @@ def test_a_parameter_that_is_an_option_is_said_to_be_one() -> None:
         validate(no_delta, "huber_loss", parameters={"delta": 2.0})
     with pytest.raises(UsageError, match=r"option 'detla': expected one of input, target, reduction, delta, weight"):
         validate(F.huber_loss, init={"detla": 2.0})
+    with pytest.raises(UsageError, match=r"Bare: option 'delta': expected one of none"):
+        validate(Bare, "huber_loss", init={"delta": 2.0})
+    with pytest.raises(UsageError, match=r"multi_margin_loss: p: expected a value such as 1, 2, got 2.5"):
+        validate(F.multi_margin_loss, init={"p": 2.5})
+    with pytest.raises(UsageError, match=r"poisson_nll_loss: log_input: expected a value such as True, got False"):
+        validate(F.poisson_nll_loss, init={"log_input": False})
+    with pytest.raises(UsageError, match=r"^<lambda>: option 'detla': expected one of x$"):
+        validate(lambda x: x, inputs={"x": "real(N)"}, init={"detla": 1.0})
     with pytest.raises(UsageError, match=r"HuberLoss: option 'detla': expected one of reduction, delta"):
         validate(torch.nn.HuberLoss, init={"detla": 2.0})
     with pytest.raises(UsageError, match="parameters: delta: expected like=NAME beside it, got inputs"):

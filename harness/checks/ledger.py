@@ -78,8 +78,14 @@ def witness(context: Context) -> Outcome:
     return Outcome(excused=(fault.name,), cases=cases)
 
 
-def _items(subject: Subject) -> tuple[str, ...]:
+def witnessed(subject: Subject) -> tuple[str, ...]:
+    """The Faults that have a witness."""
     return tuple(f.name for f in subject.faults if f.in_force() and f.witnesses)
+
+
+def _items(subject: Subject) -> tuple[str, ...]:
+    """None where parameters are held: the witnesses are of other values."""
+    return () if subject.held else witnessed(subject)
 
 
 def _dtypes(subject: Subject, item: str) -> tuple[str, ...]:

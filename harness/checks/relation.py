@@ -153,11 +153,14 @@ def broken_law(
 
 
 def finished(context: Context, evidence: Evidence) -> Outcome:
-    """The outcome, where the law was asked of some row at all; a Subject that lacks an argument may have none."""
+    """The outcome, where the law was asked of some row at all.
+
+    A Subject that lacks an argument may have none, or one that holds a parameter.
+    """
     if not evidence.cases and evidence.spoiled:
         said = f"{context.item}: expected a finite value in some row, got none in {evidence.spoiled}"
         return Outcome(findings=(defect(context.subject, "law", said),))
-    if not evidence.cases and not set(context.subject.not_offered) - {"reduction"}:
+    if not evidence.cases and not (set(context.subject.not_offered) - {"reduction"} or context.subject.held):
         raise VacuousCheckError(
             f"{context.subject.name}: {context.item}: applied to no row in {context.precision.name}"
         )
