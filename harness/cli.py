@@ -150,9 +150,10 @@ def validate(
     from reports import html as page
     from reports import terminal
 
+    if html:  # before anything is printed: the reader of a pipe may have seen enough
+        page.write(Path(html), run.lines)
     terminal.result(run.lines, _console())
     if html:
-        page.write(Path(html), run.lines)
         click.echo(f"report: {html}")
     sys.exit(INTERRUPTED if interrupted else run.status)
 

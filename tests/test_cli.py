@@ -1,5 +1,6 @@
 """The command as a person types it: what it prints, where, and its exit status."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -112,3 +113,13 @@ def test_a_finding_replays_from_its_record(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
     unknown = lossproof("replay", str(path), "nothing of that name")
     assert unknown.returncode == 2
+
+
+def test_the_report_is_written_even_if_nobody_reads_what_is_printed(tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    words = ["-m", "lossproof", "validate", "torch.nn.functional:mse_loss", "--dtype", "float32", "--check", "value"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    subprocess.run([sys.executable, *words, "--html", str(page)], cwd=ROOT, stdout=writer, timeout=120, check=False)
+    os.close(writer)
+    assert "<html" in page.read_text(encoding="utf-8")
