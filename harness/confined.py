@@ -121,7 +121,7 @@ class Supervisor:
         try:
             death = self._planned(task, probed, worker)
         except RefusedError as refusal:
-            if not self.trials:
+            if not self.trials or refusal.ours:
                 raise
             return Death(kind="exit", how=f"cannot be loaded again: {refusal}", call=-1, planned=False)
         number, count = task.share
