@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -230,7 +230,7 @@ class _Session:
         first: list[records.Line] = [self.header(len(planned)), *declarations(self.subjects)]
         records.write(self.path, [*first, *not_run(self.devices(), self.left_out), *self.left_to_thorough()])
 
-    def append(self, lines: list[str]) -> list[records.Trial]:
+    def append(self, lines: list[str]) -> records.Trial:
         """Write lines as they arrive, so that nothing measured is lost with a worker or an interrupt."""
         if self.path is None:
             inside = [i[i.index("[") + 1 : i.rindex("]")] for i in self.collected if "[" in i]
@@ -240,8 +240,9 @@ class _Session:
         # The record of a trial comes last: where it is, everything that belongs to it is.
         with self.path.open("a") as file:
             file.writelines(line + "\n" for line in (*lines[1:], *lines[:1]))
-        decoded = [records.decode(line) for line in lines]
-        return [line for line in decoded if isinstance(line, records.Trial)]
+        trial = records.decode(lines[0])
+        assert isinstance(trial, records.Trial)
+        return trial
 
 
 def _unknown(name: str) -> str:
@@ -272,7 +273,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture
-def judged(request: pytest.FixtureRequest) -> Any:
+def judged(request: pytest.FixtureRequest) -> Iterator[Any]:
     """Run a trial, attach its records to the report, and fail or skip by its verdict."""
     session = request.config.stash[OPTIONS]
 
@@ -289,7 +290,9 @@ def judged(request: pytest.FixtureRequest) -> Any:
         if record.verdict == "unsupported":
             pytest.skip(f"unsupported: {record.reason}")
 
-    return judge
+    yield judge
+    # The report of the teardown would carry the records a second time.
+    request.node.user_properties[:] = [p for p in request.node.user_properties if p[0] != PROPERTY]
 
 
 @pytest.fixture
@@ -397,8 +400,8 @@ def _record(config: pytest.Config, report: pytest.TestReport) -> None:
     session = config.stash[OPTIONS]
     for key, lines in report.user_properties:
         if key == PROPERTY:
-            for trial in session.append(list(lines)):  # type: ignore[call-overload]  # an object, says pytest
-                _progress(config, session, trial)
+            trial = session.append(list(lines))  # type: ignore[call-overload]  # an object, says pytest
+            _progress(config, session, trial)
 
 
 def _progress(config: pytest.Config, session: _Session, trial: records.Trial) -> None:

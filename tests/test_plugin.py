@@ -47,6 +47,21 @@ def pytest_in(suite: pytest.Pytester, *words: str) -> pytest.RunResult:
     return pytest.RunResult(done.returncode, done.stdout.splitlines(), done.stderr.splitlines(), spent)
 
 
+SAYS_WHEN = """
+def pytest_runtest_logreport(report):
+    if any(key == "lossproof" for key, _ in report.user_properties):
+        open("when.txt", "a").write(report.when + "\\n")
+"""
+
+
+@pytest.mark.parametrize("words", [(), ("-n", "2")], ids=["alone", "spread"])
+def test_a_trial_is_reported_once(suite: pytest.Pytester, words: tuple[str, ...]) -> None:
+    suite.makeconftest(SAYS_WHEN)
+    run(suite, "--loss", "mse_loss", *words).assert_outcomes(passed=2)
+    told = (suite.path / "when.txt").read_text().split()
+    assert told == ["call"] * (4 if words else 2), "two by the controller, and two by the workers if there are some"
+
+
 def test_records_and_report_are_written(suite: pytest.Pytester) -> None:
     done = run(suite, "--loss", "mse_loss", "--records", "out/run.jsonl", "--stability-html", "out/report.html")
     done.assert_outcomes(passed=2)
