@@ -50,9 +50,10 @@ LOSSES_AND_CHECKS = [
 def test_the_records_do_not_depend_on_how_many_workers_there_are(
     monkeypatch: pytest.MonkeyPatch, loss: str, checks: tuple[str, ...]
 ) -> None:
-    asked = request(loss, *checks)
+    few = ("float32", "bfloat16") if loss in ("segfault_above_3", "exit_3") else ("float64", "float32", "bfloat16")
+    asked = request(loss, *checks, dtype=few)
     alone = ran(monkeypatch, asked, 1)
-    assert len([line for line in alone if isinstance(line, records.Trial)]) > 2
+    assert len([line for line in alone if isinstance(line, records.Trial)]) >= len(few)
     assert told(ran(monkeypatch, asked, 3)) == told(alone)
 
 
