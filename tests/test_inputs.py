@@ -501,6 +501,24 @@ def test_what_cannot_be_judged_is_refused_in_one_line(options: dict[str, Any], m
     assert "\n" not in str(caught.value)
 
 
+class Weighed(nn.Module):
+    """A class that cannot be made without a number."""
+
+    def __init__(self, weight: float) -> None:
+        super().__init__()
+        self.weight = weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.weight * x.square()
+
+
+def test_a_class_that_needs_an_option_says_so() -> None:
+    declared = {"x": real("N", low=-8.0, high=8.0)}
+    with pytest.raises(UsageError, match=r"cannot be constructed with no options: .*'weight'"):
+        validate(Weighed, inputs=declared)
+    assert validate(Weighed, inputs=declared, init={"weight": 2.0}, **ACCURACY).ok
+
+
 # -- the command -------------------------------------------------------------------------------------------------------
 
 FOCAL = """
@@ -561,7 +579,7 @@ def test_the_command_refuses_in_one_line(tmp_path: Path) -> None:
     for options, message in (
         (("--input", "logit(N)"), "expected one of logits, real"),
         (("--init", "gamma"), "expected NAME=VALUE"),
-        (("--input", FAR, "--init", "colour=1"), "cannot be constructed with"),
+        (("--input", FAR, "--init", "colour=1"), "option 'colour': expected one of gamma, alpha"),
         (("--input", FAR, "--law", "magic"), "expected one of non_negative"),
     ):
         status, said = command(tmp_path, "FocalLoss", *options)
