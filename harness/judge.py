@@ -177,9 +177,10 @@ def judge_within(limits: Limits, got: Mapping[str, Array], departures: tuple[Dep
     documented = tuple(d for d in departures if isinstance(d, Deviation))
     judged = [_first_pass(limits, name, array, documented) for name, array in got.items() if name in outputs]
     own = {j.name for j, _ in judged if j.name != "value" and not limits.whole(j.name)}
-    if own:
+    if own and limits.contract.one_by_one:  # elsewhere two calls of the oracle cost more than they save
         limits.condition_jointly(_united(judged, own))
         judged = [(j, _unexplained(limits, j, rows) if j.name in own else rows) for j, rows in judged]
+    if own:
         limits.condition(_united(judged, own))
     return [_second_pass(limits, j, rows, departures) for j, rows in judged]
 
