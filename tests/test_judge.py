@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from harness import conditioning
+from harness import judge as judging
 from harness.binding import Subject, bind
 from harness.bounds import GRADES, RANGES, bounds, depth, interval_error, severity
 from harness.cases import Batch
-from harness.conditioning import separately, value_conditioning
+from harness.conditioning import jointly, separately, value_conditioning
 from harness.contracts.binary_cross_entropy_with_logits import CONTRACT
 from harness.evaluate import observe
 from harness.judge import grade_entries, judge
@@ -144,6 +146,29 @@ def test_conditioning_that_is_drawn_is_an_estimate_from_above() -> None:
         assert ratio.min() > 0.5
         assert np.median(ratio) > 1.0
         assert ratio.max() < np.sqrt(16)
+
+
+def test_what_a_joint_move_explains_is_graded_as_by_every_move(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of losses with a dear oracle the joint move comes first; errors from far below the bound to far above it."""
+    monkeypatch.setattr(conditioning, "_drawn", conditioning._entry_by_entry)
+    moved: list[int] = []
+    monkeypatch.setattr(judging, "separately", lambda *part: moved.append(part[1].rows(part[0])) or separately(*part))
+    cosine = contract("cosine_similarity")
+    rng = np.random.default_rng(2)
+    vectors = rng.normal(size=(2, 400, 8)).astype(np.float32).astype(np.float64)
+    b = Batch(args={"x1": vectors[0], "x2": vectors[1]}, precision=FLOAT32)
+    truth = b.truth(cosine)
+    joint = jointly(cosine, b, truth)
+    times = 10.0 ** rng.uniform(-1.0, 3.0, (400, 1))
+    got = {n: truth.gradients[n].exact + times * change for n, change in joint.items()}
+    whole = {j.name: j for j in judge(cosine, b, truth, got)}
+    rows, moved[:] = sum(moved), []
+    first = {j.name: j for j in judge(replace(cosine, one_by_one=True), b, truth, got)}
+    for name, j in whole.items():
+        assert set(np.unique(j.grade)) >= {GRADES.index("mixed-stable"), GRADES.index("unstable")}
+        assert np.array_equal(first[name].grade, j.grade)
+        assert np.array_equal(first[name].range, j.range)
+    assert 0 < sum(moved) < rows, "no row was left out, or all were"
 
 
 def naive(input: torch.Tensor, target: torch.Tensor, reduction: str = "none") -> torch.Tensor:
