@@ -15,7 +15,6 @@ from harness import records, registry
 from harness.adapter import fixed_options, label_of, with_options
 from harness.annotations import annotated
 from harness.binding import BindingError, Subject, bind, options_of
-from harness.checks.ledger import witnessed
 from harness.conduct import undisturbed
 from harness.contract import Arrange, Contract
 from harness.custom import Inputs, custom
@@ -285,10 +284,7 @@ def prepare(
     budget = replace(EFFORTS[effort], seed=seed)
     other = baseline_for(baseline, subject)
     trials = plan([subject], dtypes=dtypes, devices=devices, checks=checks)
-    absent = not_run(devices)
-    if subject.held and witnessed(subject) and "witness" in checks:
-        of = f"the witnesses of its Faults are of other values of {', '.join(subject.held)}"
-        absent.append(records.NotRun(what="check witness", reason=of))
+    absent = not_run(devices, judged=[subject] if "witness" in checks else [])
     if not trials:
         why = (
             "; ".join(f"{line.what}: {line.reason}" for line in absent)

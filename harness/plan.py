@@ -10,6 +10,7 @@ from harness import checks as package
 from harness import records
 from harness.binding import Subject
 from harness.checks.base import Check, registered
+from harness.checks.ledger import witnessed
 from harness.evaluate import available
 from harness.records import NotRun
 from harness.ulp import PRECISIONS, Precision
@@ -94,7 +95,15 @@ def shares(trials: Sequence[Trial] | Sequence[records.Trial], count: int) -> lis
     return [range(first, last) for first, last in pairwise(cuts)]
 
 
-def not_run(devices: Sequence[str], subjects: Iterable[Subject] = ()) -> list[NotRun]:
-    """One record for every device that was asked for and is not here, and for every Subject that is left out."""
+def not_run(devices: Sequence[str], left_out: Iterable[Subject] = (), judged: Iterable[Subject] = ()) -> list[NotRun]:
+    """One record for every device that was asked for and is not here, and for every Subject that is left out.
+
+    And for what cannot be asked of one that holds parameters: the witnesses of its Faults are of other values.
+    """
     absent = [NotRun(what=f"device {d}", reason=reason) for d in devices if (reason := available(d))]
-    return absent + [NotRun(what=s.name, reason=s.unsettled) for s in subjects if s.unsettled]
+    absent += [NotRun(what=s.name, reason=s.unsettled) for s in left_out if s.unsettled]
+    held = [s for s in judged if s.held and witnessed(s)]
+    return absent + [
+        NotRun(what=f"check witness of {s.name}", reason=f"its witnesses are of other values of {', '.join(s.held)}")
+        for s in held
+    ]

@@ -228,7 +228,9 @@ class _Session:
             mend(self.path)
             return
         first: list[records.Line] = [self.header(len(planned)), *declarations(self.subjects)]
-        records.write(self.path, [*first, *not_run(self.devices(), self.left_out), *self.left_to_thorough()])
+        records.write(
+            self.path, [*first, *not_run(self.devices(), self.left_out, self.subjects), *self.left_to_thorough()]
+        )
 
     def append(self, lines: list[str]) -> records.Trial:
         """Write lines as they arrive, so that nothing measured is lost with a worker or an interrupt."""

@@ -96,7 +96,8 @@ def test_every_question_is_asked_of_a_loss_that_holds_a_parameter(loss: Any, lik
         "what torch's own is known for, and nothing else"
     )
     left = [line.what for line in result.lines if isinstance(line, records.NotRun)]
-    assert left == (["check witness"] if subject_for(loss, like, **held).faults else [])
+    bound = subject_for(loss, like, **held)
+    assert left == ([f"check witness of {bound.name}"] if bound.faults else [])
 
 
 def test_a_row_that_was_written_for_the_default_is_judged_by_the_formula() -> None:
