@@ -118,11 +118,11 @@ def accepted(callable_: Callable[..., Any]) -> tuple[list[str], list[str], bool]
     return names, required, open_ended
 
 
-def constructor(loss: type) -> tuple[list[str], list[str], bool]:
+def constructor(loss: Any) -> tuple[list[str], list[str], bool]:
     """``accepted`` of the constructor of a class; torch.nn.Module takes any keyword and refuses it."""
     # Asked of torch each time: torch.compile puts another function in its place.
-    own = loss.__init__ is not torch.nn.Module.__init__  # type: ignore[misc]
-    return accepted(loss.__init__) if own else ([], [], False)  # type: ignore[misc]
+    own = loss.__init__ is not torch.nn.Module.__init__
+    return accepted(loss.__init__) if own else ([], [], False)
 
 
 def options_of(loss: Any) -> tuple[list[str], bool]:

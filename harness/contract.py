@@ -142,6 +142,8 @@ class Contract:
                     f"{self.name}: {parameter.name}: expected a value such as "
                     f"{', '.join(map(repr, parameter.values))}, got {options[parameter.name]!r}"
                 )
+        if not options:
+            return self
         moved = {p.name for p in self.parameters if p.name in options and options[p.name] != p.values[0]}
         chosen = tuple(replace(p, values=(options[p.name],)) if p.name in options else p for p in self.parameters)
         rows = tuple(

@@ -80,11 +80,9 @@ def custom(
     """
     label = label_of(loss, name)
     options = dict(init or {})
+    fixed = fixed_options(loss, options)
     try:
-        fixed = fixed_options(loss, options)
         ready = fixed() if isinstance(loss, type) else fixed
-    except BindingError:
-        raise
     except TypeError as error:
         raise BindingError(f"{label}: cannot be constructed with {options or 'no options'}: {error}") from None
     structures = _named(inputs, ready)
