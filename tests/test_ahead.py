@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -15,7 +14,7 @@ from harness.api import prepare, subject_for
 from harness.confined import Supervisor
 from harness.plan import shares
 from harness.ulp import PRECISIONS
-from harness.wire import Limits, Request
+from harness.wire import Limits, Request, Task
 from tests.losses import sound_bce
 
 LOSSES = Path(__file__).parent / "hostile.py"
@@ -106,6 +105,7 @@ def test_a_loss_that_does_not_bear_company_is_judged_as_alone(
             [(t.id, t.verdict, [f.kind for f in t.findings]) for t in run.lines if isinstance(t, records.Trial)]
         )
     assert found[0] == found[1]
+    assert len(found[1]) == len(run.trials) == 3
     kinds = {(t.rpartition("-")[2].partition(":")[0], *k) for t, _, k in found[1]}
     assert ("float32", "hang") in kinds or name == "loss"
     assert not [k for k in kinds if len(k) > 1 and k[0] != "float32"]
@@ -203,11 +203,11 @@ def test_workers_are_ahead_where_there_are_processors(
     begun: list[tuple[int, int]] = []
     alive: list[confined.Process] = []
     together: list[int] = []
-    process: Callable[..., confined.Process] = confined.Process
+    process = confined.Process
 
-    def counted(*given: object) -> confined.Process:
-        begun.append(given[1].share)  # type: ignore[attr-defined]
-        alive.append(process(*given))
+    def counted(asked: Request, task: Task, limits: Limits) -> confined.Process:
+        begun.append(task.share)
+        alive.append(process(asked, task, limits))
         together.append(sum(not p.ended() for p in alive if p.status is None))
         return alive[-1]
 
