@@ -57,10 +57,13 @@ def test_the_records_do_not_depend_on_how_many_workers_there_are(
 
 
 COUNTED = """
-import os, time, torch
-PATH = __file__ + ".count"
-COUNT = 1 + (int(open(PATH).read()) if os.path.exists(PATH) else 0)
-open(PATH, "w").write(str(COUNT))
+import itertools, os, time, torch
+for COUNT in itertools.count(1):
+    try:
+        open(f"{__file__}.{COUNT}", "x").close()
+        break
+    except FileExistsError:
+        pass
 def loss(input, target, reduction="mean"):
     value = (input - target) ** 2
     return value if reduction == "none" else value.mean() if reduction == "mean" else value.sum()
@@ -87,6 +90,11 @@ def own(folder: Path, more: str, check: str, name: str = "loss") -> Request:
     return Request(loss=f"{file}:{name}", like="mse_loss", dtype=("float64", "float32", "bfloat16"), check=(check,))
 
 
+def first_alone(monkeypatch: pytest.MonkeyPatch, run: Supervisor, processors: int) -> None:
+    """As many processors, for a loss that counts how often it is loaded: workers begun at once may load in any order."""
+    monkeypatch.setattr(confined, "_processors", lambda: processors if run.trials else 1)
+
+
 @pytest.mark.parametrize(
     ("more", "name"), [(LOCKED, "loss"), (SECOND_ENDS, "loss"), (SLOW, "slow")], ids=["locked", "second ends", "slow"]
 )
@@ -97,9 +105,9 @@ def test_a_loss_that_does_not_bear_company_is_judged_as_alone(
     (tmp_path / "ahead").mkdir()
     found = []
     for folder, processors in (("alone", 1), ("ahead", 3)):
-        monkeypatch.setattr(confined, "_processors", lambda processors=processors: processors)
         asked = own(tmp_path / folder, more.replace("COUNT == 2", "COUNT == 2 and 'ahead' in __file__"), "value", name)
         run = Supervisor(asked, Limits(seconds=1.0))
+        first_alone(monkeypatch, run, processors)
         run.run()
         found.append(
             [(t.id, t.verdict, [f.kind for f in t.findings]) for t in run.lines if isinstance(t, records.Trial)]
@@ -139,8 +147,8 @@ if COUNT > 1:
 def test_a_loss_that_cannot_be_loaded_again_fails(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, more: str, says: str, processors: int
 ) -> None:
-    monkeypatch.setattr(confined, "_processors", lambda: processors)
     run = Supervisor(own(tmp_path, more, "reductions"), Limits(seconds=5.0))
+    first_alone(monkeypatch, run, processors)
     run.run()
     assert run.status == 1
     trials = [line for line in run.lines if isinstance(line, records.Trial)]
