@@ -12,6 +12,7 @@ import numpy.typing as npt
 from harness import records
 from harness.contract import Contract
 from harness.deviations import Points
+from harness.remembered import ANSWERS, question, worth_remembering
 from harness.ulp import PRECISIONS, Array, Precision, to_hex
 from reference.truth import Truth
 
@@ -38,7 +39,15 @@ class Batch:
         return replace(self, args={k: v if contract.arg(k).shared else v[index] for k, v in self.args.items()})
 
     def truth(self, contract: Contract, upstream: Array | None = None) -> Truth:
-        return contract.truth(self.args, self.parameters, upstream)
+        """The oracle at these cases, asked once of those that come back; ``upstream`` as in ``Contract.truth``."""
+
+        def ask() -> Truth:
+            return contract.truth(self.args, self.parameters, upstream)
+
+        if not worth_remembering(self.args):
+            return ask()
+        settled = contract.settled(self.parameters)
+        return ANSWERS.answer(question(contract.oracle, self.args, settled, upstream), ask)
 
     def points(self, contract: Contract, truth: Truth) -> Points:
         parameters = contract.settled(self.parameters)

@@ -64,7 +64,7 @@ def value_conditioning(contract: Contract, batch: Batch, truth: Truth) -> Array:
 
 def _changes(contract: Contract, moved: Batch, truth: Truth, outputs: list[str]) -> dict[str, Array]:
     """How far each gradient is from that of ``truth``; ``moved`` may hold its rows several times over."""
-    other = moved.truth(contract)
+    other = contract.truth(moved.args, moved.parameters)  # not remembered: moved rows do not come back
     changes = {}
     for name in outputs:
         before, after = truth.gradients[name], other.gradients[name]

@@ -91,7 +91,7 @@ def own(folder: Path, more: str, check: str, name: str = "loss") -> Request:
 
 
 def first_alone(monkeypatch: pytest.MonkeyPatch, run: Supervisor, processors: int) -> None:
-    """As many processors, for a loss that counts how often it is loaded: workers begun at once may load in any order."""
+    """As many processors, for a loss that counts its loads: workers begun at once may load in any order."""
     monkeypatch.setattr(confined, "_processors", lambda: processors if run.trials else 1)
 
 

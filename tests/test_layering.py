@@ -28,6 +28,7 @@ LEVELS = {
     "harness.certificates": 1,
     "harness.deviations": 1,
     "harness.laws": 1,
+    "harness.remembered": 1,
     "harness.special": 1,
     "harness.contracts": 2,
     "harness.binding": 3,
