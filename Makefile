@@ -13,6 +13,8 @@ PACKAGES := reference harness lossproof reports
 # One thread a worker: no oversubscription, and sums come out in the same order everywhere.
 OMP_NUM_THREADS ?= 1
 export OMP_NUM_THREADS
+# The tests start hundreds of processes: none of them compiles lossproof again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help report test trust lint setup clean
@@ -26,7 +28,7 @@ report: $(STAMP) ## run the suites over torch, write build/lossproof/report.html
 		--records $(OUT)/run.jsonl --stability-html $(OUT)/report.html
 
 test: lint ## lint, then the tests of the instrument, then the suites over torch
-	$(BIN)/pytest tests/ -n $(WORKERS) -q
+	$(BIN)/pytest tests/ -n $(WORKERS) --dist worksteal -q
 	$(BIN)/pytest suites/ -n $(WORKERS) -q --effort $(EFFORT)
 
 trust: $(STAMP) ## everything that is too long for make test, at most 2 hours on 2 cores; writes docs/trust.md
@@ -35,7 +37,7 @@ trust: $(STAMP) ## everything that is too long for make test, at most 2 hours on
 lint: $(STAMP) ## ruff (rules and format) and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --strict $(PACKAGES)
+	$(BIN)/mypy --strict --num-workers $(WORKERS) $(PACKAGES)
 
 setup: $(STAMP) ## make .venv and install lossproof in it with the pinned versions
 
