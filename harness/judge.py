@@ -171,12 +171,21 @@ def judge(
     return judge_within(Limits(contract, batch, truth, terms), got, departures)
 
 
-def judge_within(limits: Limits, got: Mapping[str, Array], departures: tuple[Departure, ...] = ()) -> list[Judged]:
-    """``judge`` with bounds that the caller goes on to use."""
+def judge_within(
+    limits: Limits, got: Mapping[str, Array], departures: tuple[Departure, ...] = (), *, most: int | None = None
+) -> list[Judged]:
+    """``judge`` with bounds that the caller goes on to use.
+
+    ``most`` is for a search: where conditioning, which is dear, is asked for in more rows than that, half so many are
+    those with the largest errors and half are spaced evenly. Gradients at the others are let pass.
+    """
     outputs = limits.truth.outputs()
     documented = tuple(d for d in departures if isinstance(d, Deviation))
     judged = [_first_pass(limits, name, array, documented) for name, array in got.items() if name in outputs]
     own = {j.name for j, _ in judged if j.name != "value" and not limits.whole(j.name)}
+    if own and most is not None:
+        chosen = _most_suspect(limits, [(j, rows) for j, rows in judged if j.name in own], most)
+        judged = [(j, _kept(j, rows, chosen) if j.name in own else rows) for j, rows in judged]
     if own and limits.contract.one_by_one:  # elsewhere two calls of the oracle cost more than they save
         limits.condition_jointly(_united(judged, own))
         judged = [(j, _unexplained(limits, j, rows) if j.name in own else rows) for j, rows in judged]
@@ -188,6 +197,30 @@ def judge_within(limits: Limits, got: Mapping[str, Array], departures: tuple[Dep
 def _united(judged: Sequence[tuple[Judged, Rows]], names: Collection[str]) -> Rows:
     rows: Rows = np.unique(np.concatenate([rows for j, rows in judged if j.name in names]))
     return rows
+
+
+def _most_suspect(limits: Limits, judged: Sequence[tuple[Judged, Rows]], most: int) -> Rows:
+    """At most so many of the rows that need conditioning."""
+    rows: Rows = np.unique(np.concatenate([rows for _, rows in judged]))
+    if rows.size <= most:
+        return rows
+    worst = np.zeros(len(limits.truth.value.exact))
+    for j, mine in judged:
+        if mine.size:
+            with np.errstate(all="ignore"):
+                times = j.error[mine] / limits.without_conditioning(j.name, mine).reference
+            worst[mine] = np.fmax(worst[mine], np.nan_to_num(times, nan=np.inf).reshape(len(mine), -1).max(axis=1))
+    spaced = rows[np.linspace(0, rows.size - 1, most // 2).astype(int)]
+    chosen: Rows = np.union1d(spaced, rows[np.argsort(-worst[rows], kind="stable")[: most - most // 2]])
+    return chosen
+
+
+def _kept(j: Judged, rows: Rows, chosen: Rows) -> Rows:
+    """The rows that are among the chosen; the others are let pass."""
+    kept: Rows = np.intersect1d(rows, chosen)
+    left = np.setdiff1d(rows, chosen)
+    j.grade[left], j.range[left], j.excuse[left] = FEW_ULP, 0, 0
+    return kept
 
 
 def _unexplained(limits: Limits, j: Judged, rows: Rows) -> Rows:

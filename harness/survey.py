@@ -31,6 +31,10 @@ SHARED = -1
 """Excuse of an entry that the baseline gets wrong at least as badly."""
 
 
+EXAMPLES = 256
+"""Rows of an example of the hunt whose gradients are judged where more are suspect: it seeks some, and counts none."""
+
+
 class OracleError(RuntimeError):
     """The oracle finds fault with what its definition finds right: the oracle and not the loss is to blame."""
 
@@ -118,8 +122,8 @@ class _Survey:
             if n not in truth.outputs() or a.shape == truth.outputs()[n].exact.shape
         }
         limits = Limits(self.contract, batch, truth)
-        judged = judge_within(limits, got, self.departures)
         swept = batch.origin == "sweep"
+        judged = judge_within(limits, got, self.departures, most=None if swept else EXAMPLES)
         if applies(limits):
             most = self.effort.defined if swept else self.effort.plan_defined
             judged, count = adjudicated(limits, judged, self.departures, most)

@@ -14,7 +14,7 @@ from harness.cases import Batch
 from harness.conditioning import jointly, separately, value_conditioning
 from harness.contracts.binary_cross_entropy_with_logits import CONTRACT
 from harness.evaluate import observe
-from harness.judge import grade_entries, judge
+from harness.judge import Limits, grade_entries, judge, judge_within
 from harness.registry import contract
 from harness.ulp import FLOAT16, FLOAT32, FLOAT64, PRECISIONS, Precision
 from reference.truth import Output, output
@@ -169,6 +169,36 @@ def test_what_a_joint_move_explains_is_graded_as_by_every_move(monkeypatch: pyte
         assert np.array_equal(first[name].grade, j.grade)
         assert np.array_equal(first[name].range, j.range)
     assert 0 < sum(moved) < rows, "no row was left out, or all were"
+
+
+def test_a_search_judges_the_most_suspect_rows_and_no_more_than_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    moved: list[int] = []
+    monkeypatch.setattr(judging, "separately", lambda *part: moved.append(part[1].rows(part[0])) or separately(*part))
+    cosine = contract("cosine_similarity")
+    rng = np.random.default_rng(4)
+    vectors = rng.normal(size=(2, 400, 8)).astype(np.float32).astype(np.float64)
+    b = Batch(args={"x1": vectors[0], "x2": vectors[1]}, precision=FLOAT32)
+    truth = b.truth(cosine)
+    every, limits = np.arange(400), Limits(cosine, b, truth)
+    got = {}
+    for name, gradient in truth.gradients.items():
+        within = np.sqrt(limits.without_conditioning(name, every).reference * limits.at(name, every).mixed)
+        times = np.where(every % 2 == 0, 1.0, 0.0)
+        times[[17, 300]] = 1e6
+        got[name] = gradient.exact + times[:, None] * within
+
+    def bad(most: int | None) -> list[list[int]]:
+        moved[:] = []
+        found = judge_within(Limits(cosine, b, truth), got, most=most)
+        return [np.flatnonzero(j.bad.any(axis=1)).tolist() for j in found]
+
+    assert bad(None) == [[17, 300]] * 2
+    assert sum(moved) == 201
+    assert bad(201) == [[17, 300]] * 2
+    assert bad(20) == [[17, 300]] * 2, "the largest errors are always among them"
+    assert 10 <= sum(moved) <= 20
+    got["x1"] = truth.gradients["x1"].exact + 1e6 * limits.at("x1", every).mixed
+    assert 10 <= len(bad(20)[0]) <= 20, "what is not judged is let pass"
 
 
 def naive(input: torch.Tensor, target: torch.Tensor, reduction: str = "none") -> torch.Tensor:
