@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -52,13 +53,22 @@ class Group:
     """What was got and wanted at one entry, for a loss whose rows depend on the others in the batch."""
 
 
+Wanted = Callable[[str, str], bool]
+"""Whether findings in this output and of this kind are asked for."""
+
+
+class Findings(Protocol):
+    """What was found of that; ``apart`` for what the baseline shows too."""
+
+    def __call__(self, wanted: Wanted, *, apart: bool = False) -> tuple[records.Finding, ...]: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
     """What a survey found, ready for checks and records."""
 
     record: records.Survey
-    findings: tuple[records.Finding, ...]
-    shared: tuple[records.Finding, ...]
+    findings: Findings
     excused: Mapping[str, frozenset[str]]
     """Output -> names of the Departures that were seen in it."""
     raised: Raised | None
@@ -84,6 +94,7 @@ class _Survey:
         self.departures: tuple[Departure, ...] = subject.departures
         self.tallies: dict[str, Tally] = {}
         self.groups: dict[tuple[str, str, bool], Group] = {}
+        self._minimised: dict[tuple[str, str, bool], records.Finding] = {}
         self.raised: Raised | None = None
         self.gradient_raised: Raised | None = None
         self.unreached: tuple[str, ...] = ()
@@ -221,16 +232,20 @@ class _Survey:
 
     # -- results -------------------------------------------------------------------------------------------------------
 
-    def findings(self, apart: bool) -> tuple[records.Finding, ...]:
-        """One finding a group, minimised."""
+    def findings(self, wanted: Wanted, *, apart: bool = False) -> tuple[records.Finding, ...]:
+        """One finding a group, minimised when it is asked for, which is dear."""
         result = []
-        for (output, kind, shared), group in self.groups.items():
-            if shared != apart or group.batch is None:
-                continue
-            total = self.tallies[output].entries if output in self.tallies else self.swept
-            result.append(self._finding(output, kind, group, total))
+        for key, group in self.groups.items():
+            output, kind, shared = key
+            if shared == apart and group.batch is not None and wanted(output, kind):
+                if key not in self._minimised:
+                    total = self.tallies[output].entries if output in self.tallies else self.swept
+                    self._minimised[key] = self._finding(output, kind, group, total)
+                result.append(self._minimised[key])
         order = {"defect": 0, "weakness": 1, "note": 2}
-        return tuple(sorted(result, key=lambda f: (order[f.severity], f.output != "value", f.output, f.kind)))
+        result.sort(key=lambda f: (order[f.severity], f.output != "value", f.output, f.kind))
+        told = () if apart else (f for f in self._contradictions() if wanted(f.output, f.kind))
+        return (*result, *told)
 
     def _contradictions(self) -> Iterator[records.Finding]:
         """One finding for a Deviation that is followed here and not there."""
@@ -318,8 +333,7 @@ class _Survey:
         )
         return Measurement(
             record=record,
-            findings=(*self.findings(apart=False), *self._contradictions()),
-            shared=self.findings(apart=True),
+            findings=self.findings,
             excused=excused,
             raised=self.raised,
             gradient_raised=self.gradient_raised,

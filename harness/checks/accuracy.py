@@ -35,11 +35,11 @@ def _accuracy(context: Context, *, gradient: bool) -> Outcome:
     if stopped is not None:
         return stopped
 
-    def mine(finding: Finding) -> bool:
-        return (finding.output != "value") == gradient and finding.kind in GRADES
+    def mine(output: str, kind: str) -> bool:
+        return (output != "value") == gradient and kind in GRADES
 
     topic = context.precision.name + (" gradient" if gradient else "")
-    findings = (*(f for f in found.findings if mine(f)), *works_after_all(context, topic))
+    findings = (*found.findings(mine), *works_after_all(context, topic))
     unreached = [n for n in found.unreached if n not in context.subject.stop_gradient]
     if gradient and unreached:
         # Without an oracle nobody says that there is one; none at all is a loss that trains nothing.
@@ -66,7 +66,7 @@ def _accuracy(context: Context, *, gradient: bool) -> Outcome:
     return Outcome(
         findings=findings,
         excused=tuple(sorted(names)),
-        shared=tuple(f for f in found.shared if mine(f)),
+        shared=found.findings(mine, apart=True),
         cases=found.cases,
     )
 
@@ -96,14 +96,10 @@ def finite_range(context: Context) -> Outcome:
     if stopped is not None:
         return stopped
 
-    def mine(finding: Finding) -> bool:
-        return finding.kind not in GRADES
+    def mine(output: str, kind: str) -> bool:
+        return kind not in GRADES
 
-    return Outcome(
-        findings=tuple(f for f in found.findings if mine(f)),
-        shared=tuple(f for f in found.shared if mine(f)),
-        cases=found.cases,
-    )
+    return Outcome(findings=found.findings(mine), shared=found.findings(mine, apart=True), cases=found.cases)
 
 
 register(Check(name="value", run=value))
