@@ -23,7 +23,7 @@ NUMBERS = 2**20
 """Numbers that are judged in all, rows of a thousand classes being dear; simpler numbers are not sought beyond."""
 CALL = 2**11
 """What a call of its own for one row is worth in numbers of a call for many."""
-REFERENCE = 2**14
+REFERENCE = 2**13
 """The same where the reference too has a call of its own, for the row and for every move of its inputs."""
 MOST = 64
 """Entries of a dimension, or numbers of an argument, that are looked at one by one."""
