@@ -47,8 +47,8 @@ class Envelope:
     """Bit masks over RAILS: what nothing explains, and what a Departure or the baseline does."""
     excused: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(BINS, np.bool_))
 
-    def draw(self, limits: Limits, j: Judged, ulps: Array) -> tuple[Rows, Array]:
-        """Take in a batch. The rows that are now the largest of their bins, and their mixed-stable bounds."""
+    def draw(self, limits: Limits, j: Judged, ulps: Array) -> Rows:
+        """Take in a batch. The rows that are now the largest of their bins; ``draw_bound`` comes after."""
         rows = len(j.grade)
         bins = _bins(limits.batch.args[limits.contract.args[0].name], limits.batch.precision)
         error = ulps.reshape(rows, -1).max(axis=1)
@@ -59,10 +59,8 @@ class Envelope:
         self._draw_rails(j, bins)
         self.excused[bins[(j.excuse.reshape(rows, -1) > 0).any(axis=1)]] = True
         winners = np.flatnonzero((error >= peak[bins]) & better[bins])
-        if not winners.size:
-            return winners, np.zeros((0, *ulps.shape[1:]))
-        chosen = winners[np.unique(bins[winners], return_index=True)[1]]
-        return chosen, self._draw_bound(limits, j, ulps, chosen, bins)
+        chosen: Rows = winners[np.unique(bins[winners], return_index=True)[1]]
+        return chosen
 
     def _draw_rails(self, j: Judged, bins: Bins) -> None:
         """Range findings by what was got: every kind that a bin holds, the explained ones apart."""
@@ -74,14 +72,13 @@ class Envelope:
                     seen = (mask & kind).reshape(len(mask), -1).any(axis=1)
                     np.bitwise_or.at(self.rail[apart], bins[seen], np.int8(1 << bit))
 
-    def _draw_bound(self, limits: Limits, j: Judged, ulps: Array, rows: Rows, bins: Bins) -> Array:
-        """The bound of the very entry that has the largest error of its bin."""
-        mixed = mixed_bounds(limits, j, rows)
+    def draw_bound(self, limits: Limits, j: Judged, ulps: Array, rows: Rows, mixed: Array) -> None:
+        """The mixed-stable bound of the very entry that has the largest error of its bin."""
+        bins = _bins(limits.batch.args[limits.contract.args[0].name][rows], limits.batch.precision)
         with np.errstate(all="ignore"):
-            in_ulp = (mixed / ulp_of(limits.batch.precision, scale_of(j.truth)[rows])).reshape(len(rows), -1)
+            in_ulp = (mixed / ulp_of(limits.batch.precision, scale_of(j.truth.rows(rows)))).reshape(len(rows), -1)
         worst = np.argmax(ulps[rows].reshape(len(rows), -1), axis=1)
-        self.bound[bins[rows]] = np.nan_to_num(in_ulp[np.arange(len(rows)), worst], posinf=1e30)
-        return mixed
+        self.bound[bins] = np.nan_to_num(in_ulp[np.arange(len(rows)), worst], posinf=1e30)
 
     def record(self, arg: Arg, precision: Precision) -> records.Curve:
         """The curve as text, over the first argument or the largest magnitude in it."""

@@ -25,7 +25,7 @@ from harness.evaluate import Observation, Raised, observe_rows
 from harness.generate import Plan, choices, expand, plans, sweep
 from harness.judge import Judged, Limits, judge_within
 from harness.minimise import minimise, one_row, row_complexity
-from harness.tally import Tally
+from harness.tally import Tally, weigh
 from harness.ulp import Precision
 
 SHARED = -1
@@ -143,6 +143,7 @@ class _Survey:
             judged = self._set_apart(limits, judged, observe_rows(self.baseline, batch))
         self.cases += rows
         self.swept += rows if swept else 0
+        drawn = []
         for j in judged:
             for followed in self.followed.values():
                 if followed.output == j.name:
@@ -150,7 +151,8 @@ class _Survey:
             self._collect(batch, j, swept=swept)
             if swept:
                 tally = self.tallies.setdefault(j.name, Tally(j.name, self._is_shared(batch, j.name)))
-                tally.add(limits, j, self.departures)
+                drawn.append(tally.add(limits, j, self.departures))
+        weigh(limits, [d for d in drawn if d is not None])
 
     def _note_conduct(self, batch: Batch, seen: Observation, rows: int) -> None:
         def once(kind: str, message: str) -> None:

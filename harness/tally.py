@@ -19,6 +19,32 @@ from harness.judge import Judged, Limits, Rows
 from harness.ulp import Array, Precision, to_hex
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    """What an output of a batch asks bounds for; conditioning is dear, and worked out for all outputs at once."""
+
+    tally: Tally
+    judged: Judged
+    ulps: Array
+    worst: Rows
+    """Rows with the largest errors of all."""
+    peaks: Rows
+    """Rows with the largest errors of their bins."""
+
+    @property
+    def name(self) -> str:
+        return self.judged.name
+
+
+def weigh(limits: Limits, drawn: Sequence[Drawn]) -> None:
+    """Errors of a batch in units of their bounds."""
+    own = [rows for d in drawn if d.name != "value" and not limits.whole(d.name) for rows in (d.worst, d.peaks)]
+    if own:
+        limits.condition(np.unique(np.concatenate(own)))
+    for d in drawn:
+        d.tally.weigh(limits, d)
+
+
 @dataclass(slots=True)
 class Tally:
     """Roll-up of one output over the sweep."""
@@ -38,8 +64,8 @@ class Tally:
     excused: dict[str, int] = field(default_factory=dict)
     envelope: Envelope = field(default_factory=Envelope)
 
-    def add(self, limits: Limits, j: Judged, departures: Sequence[Departure]) -> None:
-        """Take in a batch."""
+    def add(self, limits: Limits, j: Judged, departures: Sequence[Departure]) -> Drawn | None:
+        """Take in a batch; ``weigh`` comes after."""
         free = j.excuse == 0
         # A partial product that leaves the range is counted among the ranges: its error says nothing of the algorithm.
         graded = free & (j.range != PARTIAL)
@@ -55,18 +81,16 @@ class Tally:
             countable = free & np.isfinite(j.error) & np.isfinite(j.truth.exact) & (j.range <= VANISHED)
             ulps = np.where(countable, j.error / ulp_of(limits.batch.precision, scale_of(j.truth)), -1.0)
         if not ulps.size:
-            return
-        self._find_worst(limits, j, ulps)
-        if not self.shared:
-            rows, mixed = self.envelope.draw(limits, j, ulps)
-            self._weigh(j, ulps, rows, mixed)
+            return None
+        worst = self._find_worst(limits, j, ulps)
+        peaks = np.array([], np.intp) if self.shared else self.envelope.draw(limits, j, ulps)
+        return Drawn(tally=self, judged=j, ulps=ulps, worst=worst, peaks=peaks)
 
-    def _find_worst(self, limits: Limits, j: Judged, ulps: Array) -> None:
+    def _find_worst(self, limits: Limits, j: Judged, ulps: Array) -> Rows:
+        """The rows of the largest errors so far."""
         bad = np.where(j.grade >= ABSOLUTE_ONLY, ulps, -1.0)
         peaks = [(e, e.max() > seen) for e, seen in ((ulps, self.worst_ulp), (bad, self.worst_bad))]
-        if rows := {int(np.unravel_index(int(np.argmax(e)), e.shape)[0]) for e, new in peaks if new}:
-            chosen = np.array(sorted(rows))
-            self._weigh(j, ulps, chosen, mixed_bounds(limits, j, chosen))
+        rows = {int(np.unravel_index(int(np.argmax(e)), e.shape)[0]) for e, new in peaks if new}
         self.worst_bad = max(self.worst_bad, float(bad.max()))
         if ulps.max() > self.worst_ulp:
             at = np.unravel_index(int(np.argmax(ulps)), ulps.shape)
@@ -74,13 +98,18 @@ class Tally:
             batch = limits.batch
             row = batch if self.shared else batch.take(limits.contract, np.array([at[0]]))
             self.worst = (row, float(j.got[at]), float(j.truth.exact[at]))
+        return np.array(sorted(rows), np.intp)
 
-    def _weigh(self, j: Judged, ulps: Array, rows: Rows, mixed: Array) -> None:
+    def weigh(self, limits: Limits, drawn: Drawn) -> None:
         """Errors in units of their own bounds: the largest in ulp may lie where the bound is widest."""
-        if rows.size:
+        j, ulps = drawn.judged, drawn.ulps
+        bounds = [(rows, mixed_bounds(limits, j, rows)) for rows in (drawn.worst, drawn.peaks) if rows.size]
+        for rows, mixed in bounds:
             with np.errstate(all="ignore"):
                 ratio = np.where(ulps[rows] > 0, j.error[rows] / mixed, 0.0)
             self.worst_ratio = max(self.worst_ratio, float(ratio.max()))
+        if drawn.peaks.size:
+            self.envelope.draw_bound(limits, j, ulps, *bounds[-1])
 
     def record(self, subject: Subject, precision: Precision) -> records.OutputTally:
         """The roll-up as text."""
