@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import time
 from collections import Counter
@@ -348,6 +349,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     planned = [trial.subject.name for item in items if (trial := trial_of(item)) is not None]
     if (planned or session.resumed()) and not session.worker and not config.option.collectonly:
         session.begin(planned)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Where there are trials: what is collected stays, and no garbage collection need look at it again."""
+    if session.config.stash[OPTIONS].by_check:
+        gc.freeze()
 
 
 class _Distributed:
