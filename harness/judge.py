@@ -176,8 +176,9 @@ def judge_within(
 ) -> list[Judged]:
     """``judge`` with bounds that the caller goes on to use.
 
-    ``most`` is for a search: where conditioning, which is dear, is asked for in more rows than that, half so many are
-    those with the largest errors and half are spaced evenly. Gradients at the others are let pass.
+    ``most`` is for a search: where conditioning, which is dear, is asked for in more rows than that, a quarter so many
+    are those with the largest errors, a quarter have errors that are no numbers and half are spaced evenly. Gradients
+    at the others are let pass.
     """
     outputs = limits.truth.outputs()
     documented = tuple(d for d in departures if isinstance(d, Deviation))
@@ -209,9 +210,12 @@ def _most_suspect(limits: Limits, judged: Sequence[tuple[Judged, Rows]], most: i
         if mine.size:
             with np.errstate(all="ignore"):
                 times = j.error[mine] / limits.without_conditioning(j.name, mine).reference
-            worst[mine] = np.fmax(worst[mine], np.nan_to_num(times, nan=np.inf).reshape(len(mine), -1).max(axis=1))
+            times = np.where(np.isfinite(times), times, np.inf).reshape(len(mine), -1).max(axis=1)
+            worst[mine] = np.maximum(worst[mine], times)
+    lost = np.isinf(worst[rows])
+    large = rows[~lost][np.argsort(-worst[rows[~lost]], kind="stable")]
     spaced = rows[np.linspace(0, rows.size - 1, most // 2).astype(int)]
-    chosen: Rows = np.union1d(spaced, rows[np.argsort(-worst[rows], kind="stable")[: most - most // 2]])
+    chosen: Rows = np.unique(np.concatenate([large[: most // 4], rows[lost][: most // 4], spaced]))
     return chosen
 
 

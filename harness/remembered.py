@@ -45,9 +45,6 @@ class Remembered:
         self.most, self.size = most, 0
         self._answers: OrderedDict[Hashable, tuple[Truth, int]] = OrderedDict()
 
-    def __len__(self) -> int:
-        return len(self._answers)
-
     def answer(self, question: Hashable, ask: Callable[[], Truth]) -> Truth:
         """What is known, or what ``ask`` says, which is known from then on; a parameter may be a list or a tensor."""
         try:
