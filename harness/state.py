@@ -114,7 +114,7 @@ def _namespace(name: str, owner: Any) -> Item:
             if callable(before[n]):
                 setattr(owner, n, before[n])
 
-    return Item(name, lambda: dict(vars(owner)), put, told)
+    return Item(name, lambda: vars(owner).copy(), put, told)
 
 
 def _set_grad_mode(on: bool) -> None:

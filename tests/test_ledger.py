@@ -21,18 +21,18 @@ from torch import Tensor
 
 from harness.binding import Subject, bind
 from harness.cases import Batch
-from harness.checks.grading import limits_of, shaped
+from harness.checks.grading import shaped
 from harness.checks.ledger import witness_batch
 from harness.deviations import NAN, Departure, Deviation, Fault, Seen, Witness, admitted
 from harness.domain import Interval
 from harness.effort import QUICK
 from harness.evaluate import observe_rows, settled
 from harness.generate import sweep
-from harness.judge import Judged, _shown, constant_of, judge
+from harness.judge import Judged, Limits, _shown, constant_of, judge_within
 from harness.registry import contract, subjects
 from harness.survey import hunted
 from harness.ulp import FLOAT32, PRECISIONS, Precision, from_ordinal, round_to, to_ordinal
-from reference.truth import Truth, trailing
+from reference.truth import trailing
 
 LEAST_SHARE = 0.25
 """Of the swept entries inside the region of an entry that not all of them show."""
@@ -53,9 +53,10 @@ class Tally:
     outside: list[Batch] = field(default_factory=list)
 
 
-def departs(departure: Departure, judged: Judged, batch: Batch, truth: Truth, subject: Subject) -> Any:
+def departs(departure: Departure, judged: Judged, limits: Limits) -> Any:
     """Entries in which the Fault is seen, or in which the documentation and the mathematics are two numbers."""
-    points, shape = batch.points(subject.contract, truth), judged.error.shape
+    batch, shape = limits.batch, judged.error.shape
+    points = batch.points(limits.contract, limits.truth)
     if isinstance(departure, Deviation):
         exact, differs = round_to(batch.precision, judged.truth.exact), np.zeros(shape, np.bool_)
         for alternative in departure.documented(points, judged.name):
@@ -63,31 +64,33 @@ def departs(departure: Departure, judged: Judged, batch: Batch, truth: Truth, su
             other = round_to(batch.precision, np.broadcast_to(trailing(documented, len(shape)), shape))
             differs |= ~((other == exact) | (np.isnan(other) & np.isnan(exact)))
         return differs
-    return judged.bad & seen_in(departure, judged, batch, truth, subject)
+    return judged.bad & seen_in(departure, judged, limits)
 
 
-def seen_in(departure: Departure, judged: Judged, batch: Batch, truth: Truth, subject: Subject) -> Any:
+def seen_in(departure: Departure, judged: Judged, limits: Limits) -> Any:
     """Entries that show what the Departure says; of a Fault only bad ones."""
     absolute = np.full(judged.error.shape, np.inf)
-    if not (judged.name != "value" and subject.contract.arg(judged.name).shared):
+    if not limits.whole(judged.name):
         index = np.flatnonzero(judged.bad.reshape(len(judged.bad), -1).any(axis=1))
         if index.size:
-            absolute[index] = limits_of(subject.contract, batch, truth, judged.name, index).absolute
+            absolute[index] = limits.at(judged.name, index).absolute
     with np.errstate(all="ignore"):
-        shown = _shown(judged, departure, batch.points(subject.contract, truth), absolute)
+        shown = _shown(judged, departure, limits.batch.points(limits.contract, limits.truth), absolute)
     return shown & judged.bad if isinstance(departure, Fault) else shown
 
 
-def observed(subject: Subject, batch: Batch, entries: tuple[Departure, ...]) -> tuple[Truth, list[Judged]] | None:
+def observed(subject: Subject, batch: Batch, entries: tuple[Departure, ...]) -> tuple[Limits, list[Judged]] | None:
     seen = observe_rows(subject, batch)
     if seen.raised is not None:
         return None
     truth = batch.truth(subject.contract)
-    return truth, judge(subject.contract, batch, truth, shaped(seen, truth), entries)
+    limits = Limits(subject.contract, batch, truth)
+    return limits, judge_within(limits, shaped(seen, truth), entries)
 
 
-def covering(subject: Subject, departure: Departure, output: str, batch: Batch, truth: Truth) -> Any:
-    return departure.covers(output, batch.points(subject.contract, truth), truth.outputs()[output].exact.shape)
+def covering(departure: Departure, output: str, limits: Limits) -> Any:
+    points = limits.batch.points(limits.contract, limits.truth)
+    return departure.covers(output, points, limits.truth.outputs()[output].exact.shape)
 
 
 def at_precision(subject: Subject, witness: Witness, p: Precision) -> Batch | None:
@@ -109,7 +112,7 @@ def tallies(subject: Subject, precision: Precision) -> dict[str, Tally]:
         part = batch if subject.takes_none else batch.take(subject.contract, slice(0, 48))
         seen = observed(subject, part, ())
         if seen is not None:
-            _count(found, subject, part, *seen)
+            _count(found, subject, *seen)
     return found
 
 
@@ -121,21 +124,20 @@ def hunted_tallies(subject: Subject, precision: Precision) -> dict[str, Tally]:
     def visit(batch: Batch) -> None:
         seen = observed(subject, batch, ())
         if seen is not None:
-            _count(found, subject, batch, *seen)
+            _count(found, subject, *seen)
 
     if subject.takes_none:
         hunted(subject, precision, QUICK, "cpu", visit)
     return found
 
 
-def _count(found: dict[str, Tally], subject: Subject, batch: Batch, truth: Truth, judged: list[Judged]) -> None:
+def _count(found: dict[str, Tally], subject: Subject, limits: Limits, judged: list[Judged]) -> None:
+    batch = limits.batch
     rows = {d.name: np.zeros(batch.rows(subject.contract), np.bool_) for d in subject.departures}
     for j in judged:
-        masks = {
-            d.name: (d, covering(subject, d, j.name, batch, truth)) for d in subject.departures if j.name in d.outputs
-        }
+        masks = {d.name: (d, covering(d, j.name, limits)) for d in subject.departures if j.name in d.outputs}
         masks = {n: (d, inside) for n, (d, inside) in masks.items() if inside.any()}
-        explained = {n: inside & seen_in(d, j, batch, truth, subject) for n, (d, inside) in masks.items()}
+        explained = {n: inside & seen_in(d, j, limits) for n, (d, inside) in masks.items()}
         for name, (departure, inside) in masks.items():
             others = [mask for n, mask in explained.items() if n != name]
             needed = inside & j.bad & ~np.any([np.zeros_like(inside), *others], axis=0)
@@ -143,7 +145,7 @@ def _count(found: dict[str, Tally], subject: Subject, batch: Batch, truth: Truth
             if batch.origin == "sweep":
                 found[name].inside += int(inside.sum())
                 documented = isinstance(departure, Deviation)
-                shown = departs(departure, j, batch, truth, subject) if documented else explained[name]
+                shown = departs(departure, j, limits) if documented else explained[name]
                 found[name].departing += int((inside & shown).sum())
             if len(inside) == len(rows[name]):
                 rows[name] |= inside.reshape(len(inside), -1).any(axis=1)
@@ -204,8 +206,8 @@ def _with(row: Batch, name: str, value: float) -> Batch:
 
 
 def _holds(subject: Subject, departure: Departure, output: str, row: Batch) -> bool:
-    truth = row.truth(subject.contract)
-    return output in truth.outputs() and bool(covering(subject, departure, output, row, truth).all())
+    limits = Limits(subject.contract, row, row.truth(subject.contract))
+    return output in limits.truth.outputs() and bool(covering(departure, output, limits).all())
 
 
 def _edge(
@@ -234,7 +236,7 @@ def _judge_edge(subject: Subject, departure: Departure, output: str, last: Batch
     if inside is None or beyond is None:
         return
     for j in inside[1]:
-        if j.name == output and not departs(departure, j, last, inside[0], subject).all():
+        if j.name == output and not departs(departure, j, inside[0]).all():
             yield f"{departure.name}: {output}: the last row inside does not depart: {last.args}"
     for j in beyond[1]:
         if j.name == output and (j.bad & (j.excuse == 0)).any():
