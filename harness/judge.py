@@ -38,6 +38,10 @@ Mask = npt.NDArray[np.bool_]
 Rows = npt.NDArray[np.intp]
 
 
+LEFT_OUT = -2
+"""Excuse of an entry that a search did not judge: it is no finding, and nothing is said of what it follows."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
     """One output of a batch, entry by entry. Every array has the shape of the output."""
@@ -49,7 +53,7 @@ class Judged:
     grade: npt.NDArray[np.int8]
     range: npt.NDArray[np.int8]
     excuse: npt.NDArray[np.int16]
-    """0, or 1 + the index of the Departure that explains the entry."""
+    """0, or 1 + the index of the Departure that explains the entry, or LEFT_OUT."""
 
     def rows(self, index: Rows) -> Judged:
         """The same output at some rows."""
@@ -178,14 +182,14 @@ def judge_within(
 
     ``most`` is for a search: where conditioning, which is dear, is asked for in more rows than that, a quarter so many
     are those with the largest errors, a quarter have errors that are no numbers and half are spaced evenly. Gradients
-    at the others are let pass.
+    at the others are left out.
     """
     outputs = limits.truth.outputs()
     documented = tuple(d for d in departures if isinstance(d, Deviation))
     judged = [_first_pass(limits, name, array, documented) for name, array in got.items() if name in outputs]
     own = {j.name for j, _ in judged if j.name != "value" and not limits.whole(j.name)}
     if own and most is not None:
-        chosen = _most_suspect(limits, [(j, rows) for j, rows in judged if j.name in own], most)
+        chosen = _most_suspect(limits, judged, own, most)
         judged = [(j, _kept(j, rows, chosen) if j.name in own else rows) for j, rows in judged]
     if own and limits.contract.one_by_one:  # elsewhere two calls of the oracle cost more than they save
         limits.condition_jointly(_united(judged, own))
@@ -200,14 +204,14 @@ def _united(judged: Sequence[tuple[Judged, Rows]], names: Collection[str]) -> Ro
     return rows
 
 
-def _most_suspect(limits: Limits, judged: Sequence[tuple[Judged, Rows]], most: int) -> Rows:
+def _most_suspect(limits: Limits, judged: Sequence[tuple[Judged, Rows]], names: Collection[str], most: int) -> Rows:
     """At most so many of the rows that need conditioning."""
-    rows: Rows = np.unique(np.concatenate([rows for _, rows in judged]))
+    rows = _united(judged, names)
     if rows.size <= most:
         return rows
     worst = np.zeros(len(limits.truth.value.exact))
     for j, mine in judged:
-        if mine.size:
+        if j.name in names and mine.size:
             with np.errstate(all="ignore"):
                 times = j.error[mine] / limits.without_conditioning(j.name, mine).reference
             times = np.where(np.isfinite(times), times, np.inf).reshape(len(mine), -1).max(axis=1)
@@ -220,10 +224,11 @@ def _most_suspect(limits: Limits, judged: Sequence[tuple[Judged, Rows]], most: i
 
 
 def _kept(j: Judged, rows: Rows, chosen: Rows) -> Rows:
-    """The rows that are among the chosen; the others are let pass."""
-    kept: Rows = np.intersect1d(rows, chosen)
+    """The rows that are among the chosen; what is wrong in the others for all that is known is left out."""
     left = np.setdiff1d(rows, chosen)
-    j.grade[left], j.range[left], j.excuse[left] = FEW_ULP, 0, 0
+    excuse = j.excuse[left]
+    j.excuse[left] = np.where(j.rows(left).bad & (excuse == 0), LEFT_OUT, excuse)
+    kept: Rows = np.intersect1d(rows, chosen)
     return kept
 
 
@@ -303,7 +308,7 @@ def _second_pass(limits: Limits, j: Judged, rows: Rows, departures: tuple[Depart
 
 def _beside_adjoints(limits: Limits, j: Judged) -> None:
     """Grade again what is unstable for all that is known so far: the rounding of adjoints is the dearest part."""
-    rows = _rows_where((j.grade == UNSTABLE) & (j.range <= VANISHED))
+    rows = _rows_where((j.grade == UNSTABLE) & (j.range <= VANISHED) & (j.excuse != LEFT_OUT))
     if rows.size:
         part, bounds_ = j.rows(rows), limits.beside_adjoints(j.name, rows)
         j.grade[rows], j.range[rows] = grade_entries(part.got, part.truth, part.error, bounds_, limits.batch.precision)

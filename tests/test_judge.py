@@ -12,12 +12,15 @@ from harness.binding import Subject, bind
 from harness.bounds import GRADES, RANGES, bounds, depth, interval_error, severity
 from harness.cases import Batch
 from harness.conditioning import jointly, separately, value_conditioning
+from harness.consistency import Followed
+from harness.contract import Contract
 from harness.contracts.binary_cross_entropy_with_logits import CONTRACT
+from harness.deviations import Deviation
 from harness.evaluate import observe
-from harness.judge import Limits, grade_entries, judge, judge_within
+from harness.judge import LEFT_OUT, Limits, grade_entries, judge, judge_within
 from harness.registry import contract
 from harness.ulp import FLOAT16, FLOAT32, FLOAT64, PRECISIONS, Precision
-from reference.truth import Output, output
+from reference.truth import Output, Truth, output
 
 ALL = pytest.mark.parametrize("p", PRECISIONS.values(), ids=lambda p: p.name)
 EXACT = 1.0
@@ -134,13 +137,25 @@ def test_gradient_conditioning_agrees_with_the_second_derivative() -> None:
     assert np.allclose(total["input"], sigma * (1 - sigma) * ulp, rtol=0.51)
 
 
-def test_conditioning_that_is_drawn_is_an_estimate_from_above() -> None:
+def vectors(rows: int, seed: int) -> tuple[Contract, Batch, Truth]:
+    """Pairs of vectors, and their cosine."""
     cosine = contract("cosine_similarity")
-    vectors = np.random.default_rng(1).normal(size=(2, 50, 8)).astype(np.float32).astype(np.float64)
-    b = Batch(args={"x1": vectors[0], "x2": vectors[1]}, precision=FLOAT32)
-    exact = separately(cosine, b, b.truth(cosine))
-    dear = replace(cosine, one_by_one=True)
-    drawn = separately(dear, b, b.truth(dear))
+    x1, x2 = np.random.default_rng(seed).normal(size=(2, rows, 8)).astype(np.float32).astype(np.float64)
+    b = Batch(args={"x1": x1, "x2": x2}, precision=FLOAT32)
+    return cosine, b, b.truth(cosine)
+
+
+def rows_moved(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many rows each call from now on conditions entry by entry."""
+    moved: list[int] = []
+    monkeypatch.setattr(judging, "separately", lambda *part: moved.append(part[1].rows(part[0])) or separately(*part))
+    return moved
+
+
+def test_conditioning_that_is_drawn_is_an_estimate_from_above() -> None:
+    cosine, b, truth = vectors(50, seed=1)
+    exact = separately(cosine, b, truth)
+    drawn = separately(replace(cosine, one_by_one=True), b, truth)
     for name, sums in exact.items():
         ratio = drawn[name] / sums
         assert ratio.min() > 0.5
@@ -151,15 +166,10 @@ def test_conditioning_that_is_drawn_is_an_estimate_from_above() -> None:
 def test_what_a_joint_move_explains_is_graded_as_by_every_move(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of losses with a dear oracle the joint move comes first; errors from far below the bound to far above it."""
     monkeypatch.setattr(conditioning, "_drawn", conditioning._entry_by_entry)
-    moved: list[int] = []
-    monkeypatch.setattr(judging, "separately", lambda *part: moved.append(part[1].rows(part[0])) or separately(*part))
-    cosine = contract("cosine_similarity")
-    rng = np.random.default_rng(2)
-    vectors = rng.normal(size=(2, 400, 8)).astype(np.float32).astype(np.float64)
-    b = Batch(args={"x1": vectors[0], "x2": vectors[1]}, precision=FLOAT32)
-    truth = b.truth(cosine)
+    moved = rows_moved(monkeypatch)
+    cosine, b, truth = vectors(400, seed=2)
     joint = jointly(cosine, b, truth)
-    times = 10.0 ** rng.uniform(-1.0, 3.0, (400, 1))
+    times = 10.0 ** np.random.default_rng(3).uniform(-1.0, 3.0, (400, 1))
     got = {n: truth.gradients[n].exact + times * change for n, change in joint.items()}
     whole = {j.name: j for j in judge(cosine, b, truth, got)}
     rows, moved[:] = sum(moved), []
@@ -172,13 +182,8 @@ def test_what_a_joint_move_explains_is_graded_as_by_every_move(monkeypatch: pyte
 
 
 def test_a_search_judges_the_most_suspect_rows_and_no_more_than_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    moved: list[int] = []
-    monkeypatch.setattr(judging, "separately", lambda *part: moved.append(part[1].rows(part[0])) or separately(*part))
-    cosine = contract("cosine_similarity")
-    rng = np.random.default_rng(4)
-    vectors = rng.normal(size=(2, 400, 8)).astype(np.float32).astype(np.float64)
-    b = Batch(args={"x1": vectors[0], "x2": vectors[1]}, precision=FLOAT32)
-    truth = b.truth(cosine)
+    moved = rows_moved(monkeypatch)
+    cosine, b, truth = vectors(400, seed=4)
     every, limits = np.arange(400), Limits(cosine, b, truth)
     got = {}
     for name, gradient in truth.gradients.items():
@@ -187,21 +192,48 @@ def test_a_search_judges_the_most_suspect_rows_and_no_more_than_it_says(monkeypa
         times[[17, 300]] = 1e6
         got[name] = gradient.exact + times[:, None] * within
 
+    left: list[list[int]] = []
+
     def bad(most: int | None) -> list[list[int]]:
         moved[:] = []
         found = judge_within(Limits(cosine, b, truth), got, most=most)
-        return [np.flatnonzero(j.bad.any(axis=1)).tolist() for j in found]
+        left.append([int((j.excuse == LEFT_OUT).any(axis=1).sum()) for j in found])
+        return [np.flatnonzero((j.bad & (j.excuse == 0)).any(axis=1)).tolist() for j in found]
 
     assert bad(None) == [[17, 300]] * 2
     assert sum(moved) == 201
     assert bad(201) == [[17, 300]] * 2
     assert bad(20) == [[17, 300]] * 2, "the largest errors are always among them"
     assert 10 <= sum(moved) <= 20
+    assert left[:2] == [[0, 0], [0, 0]]
+    assert min(left[-1]) > 150, "left out is not the same as right"
     got["x1"] = truth.gradients["x1"].exact + 1e6 * limits.at("x1", every).mixed
     got["x1"][44:] = np.nan
     some, _ = bad(20)
-    assert 10 <= len(some) <= 20, "what is not judged is let pass"
+    assert 10 <= len(some) <= 20, "what is not judged is no finding"
     assert sum(row < 44 for row in some) >= 5, "errors that are no numbers do not hide the others"
+
+
+def test_what_a_search_leaves_out_follows_nothing() -> None:
+    """Neither the mathematics nor the documentation: else one and the other would be a contradiction."""
+    cosine, b, truth = vectors(400, seed=4)
+    limits = Limits(cosine, b, truth)
+    got = {"x1": truth.gradients["x1"].exact + 1e6 * limits.at("x1", np.arange(400)).mixed}
+    elsewhere = Deviation(
+        name="elsewhere",
+        where="everywhere",
+        region=lambda points: np.ones(400, np.bool_),
+        outputs=("x1",),
+        documented=lambda points, output: (points.truth.gradients[output].exact + 7.0,),
+        says="another number",
+        source="nowhere",
+    )
+    for most in (None, 20):
+        followed = Followed(elsewhere, "x1")
+        (j,) = judge_within(Limits(cosine, b, truth), got, most=most)
+        followed.see(limits, j)
+        assert j.bad.any(axis=1).all()
+        assert followed.text == ""
 
 
 def naive(input: torch.Tensor, target: torch.Tensor, reduction: str = "none") -> torch.Tensor:
