@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -20,8 +20,8 @@ GROUPS = 64
 """Entries of a row are moved one by one up to this many, beyond in this many groups."""
 WIDE, WIDE_GROUPS = 4096, 4
 """Rows wider than this are moved in so few groups: one call of the oracle then costs as much as a thousand rows."""
-DRAWS = 8
-"""Moves of all entries at once, each up or down, where the oracle is dear."""
+DRAWS = 4
+"""Moves of all entries at once, each up or down, in either half of them, where the oracle is dear."""
 TOGETHER = 2**15
 """Numbers in one call of the oracle: moves of few rows share a call, and their temporaries stay in the cache."""
 
@@ -83,9 +83,9 @@ def separately(contract: Contract, batch: Batch, truth: Truth) -> dict[str, Arra
 
     From the oracle at inputs one ordinal away on both sides.
     """
-    outputs, names = _gradients(contract, truth), _conditioning_args(contract, batch)
-    alone = _drawn if contract.one_by_one else _entry_by_entry
-    return alone(contract, batch, truth, outputs, names)
+    if contract.one_by_one:
+        return united(drawn(contract, batch, truth, half=0), drawn(contract, batch, truth, half=1))
+    return _entry_by_entry(contract, batch, truth)
 
 
 def jointly(contract: Contract, batch: Batch, truth: Truth) -> dict[str, Array]:
@@ -108,10 +108,9 @@ def _gradients(contract: Contract, truth: Truth) -> list[str]:
     return [n for n in truth.gradients if not contract.arg(n).shared]
 
 
-def _entry_by_entry(
-    contract: Contract, batch: Batch, truth: Truth, outputs: list[str], names: list[str]
-) -> dict[str, Array]:
+def _entry_by_entry(contract: Contract, batch: Batch, truth: Truth) -> dict[str, Array]:
     """The changes that each entry makes, summed."""
+    outputs, names = _gradients(contract, truth), _conditioning_args(contract, batch)
     total = {n: np.zeros(truth.gradients[n].exact.shape) for n in outputs}
     for moves in _together(contract, batch, names):
         copies = 2 * sum(len(where) for _, where in moves)
@@ -145,22 +144,29 @@ def _together(contract: Contract, batch: Batch, names: list[str]) -> Iterator[li
         yield held
 
 
-def _drawn(contract: Contract, batch: Batch, truth: Truth, outputs: list[str], names: list[str]) -> dict[str, Array]:
-    """An estimate from above of the same sum a_1 + ... + a_n.
+def drawn(contract: Contract, batch: Batch, truth: Truth, *, half: int) -> dict[str, Array]:
+    """An estimate from above of the same sum a_1 + ... + a_n, by the first or the second half of the draws.
 
     Signs drawn at random give sum(+-a_i) the mean square sum(a_i**2), and sum(a_i) <= sqrt(n * sum(a_i**2)).
     """
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(half)
     repeated, count, moved = _repeated(contract, batch, DRAWS), 0, {}
-    for name in names:
+    for name in _conditioning_args(contract, batch):
         x = repeated.args[name]
         soft = _soft(contract, name, x)
         steps = np.where(soft, rng.choice((-1, 1), x.shape), 0)
         moved[name] = np.where(soft, _within(contract, name, step(batch.precision, x, steps), x), x)
         count += int(np.prod(x.shape[1:]))
-    changes = _changes(contract, replace(repeated, args={**repeated.args, **moved}), truth, outputs)
+    moved_batch = replace(repeated, args={**repeated.args, **moved})
+    changes = _changes(contract, moved_batch, truth, _gradients(contract, truth))
     with np.errstate(over="ignore"):
         return {n: np.sqrt(count * (change**2).mean(axis=0)) for n, change in changes.items()}
+
+
+def united(first: Mapping[str, Array], second: Mapping[str, Array]) -> dict[str, Array]:
+    """The estimate of both halves of the draws: 1/sqrt(2) of the first at least."""
+    with np.errstate(over="ignore"):
+        return {n: np.hypot(first[n], second[n]) / np.sqrt(2.0) for n in first}
 
 
 def _entries(contract: Contract, batch: Batch, name: str) -> Iterator[Mask]:

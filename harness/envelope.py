@@ -28,7 +28,7 @@ def scale_of(truth: Output) -> Array:
 
 def mixed_bounds(limits: Limits, j: Judged, rows: Rows) -> Array:
     """The mixed-stable bounds of some rows, entry by entry; of all rows of a shared tensor."""
-    mixed = limits.at(j.name, rows).mixed
+    mixed = limits.so_far(j.name, rows).mixed
     return np.broadcast_to(mixed, j.error.shape)[rows] if limits.whole(j.name) else mixed
 
 

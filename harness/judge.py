@@ -28,7 +28,7 @@ from harness.bounds import (
 )
 from harness.cases import Batch
 from harness.certificates import oracle_ulp
-from harness.conditioning import jointly, separately, value_conditioning
+from harness.conditioning import drawn, jointly, separately, united, value_conditioning
 from harness.contract import Contract
 from harness.deviations import Departure, Deviation, Fault, Points, admitted
 from harness.ulp import FLOAT64, Array, Precision, distance
@@ -100,10 +100,12 @@ class Limits:
         self.terms = terms_of(contract, batch) if terms is None else terms
         self.own = oracle_ulp(contract) if own_ulp is None else own_ulp
         self.shared = frozenset(a.name for a in contract.args if a.shared)
-        self._known: Mask = np.zeros(len(truth.value.exact), np.bool_)
-        self._moved: dict[str, Array] = {}
-        """How far the rounding of the inputs moves every gradient: of the joint moves alone until more is asked for."""
-        self._jointly_known: Mask = self._known.copy()
+        self._jointly: dict[str, Array] = {}
+        """How far joint moves of the inputs move every gradient, at the rows that were asked for."""
+        self._alone: dict[str, Array] = {}
+        """The same of separate moves."""
+        nothing = np.zeros(len(truth.value.exact), np.bool_)
+        self._known: dict[str, Mask] = {part: nothing.copy() for part in ("jointly", "in part", "alone")}
 
     def whole(self, name: str) -> bool:
         """Whether an output has no rows of its own: a reduced value, the gradient of a shared argument."""
@@ -117,40 +119,54 @@ class Limits:
 
     def at(self, name: str, index: npt.NDArray[np.intp]) -> Bounds:
         """Bounds at some rows of an output; of all of it where it has none."""
+        if name != "value" and not self.whole(name):
+            self.condition(index)
+        return self.so_far(name, index)
+
+    def so_far(self, name: str, index: npt.NDArray[np.intp]) -> Bounds:
+        """``at``, for a gradient by what is worked out of the conditioning of these rows."""
         if self.whole(name):
             return self.without_conditioning(name, index)
         want, p = self.truth.outputs()[name].rows(index), self.batch.precision
         if name == "value":
             moved = p.u * value_conditioning(*self._part(index))
-            return bounds(want, p, constant_of(name), moved, self.terms, self.own)
-        self.condition(index)
-        return self.at_least(name, index)
+        else:
+            moved = self._jointly[name][index] / GRADIENT_CONSTANT
+            if name in self._alone:
+                moved = moved + self._alone[name][index]
+        return bounds(want, p, constant_of(name), moved, self.terms, self.own)
 
-    def condition(self, index: npt.NDArray[np.intp]) -> None:
+    def condition(self, index: Rows) -> None:
         """Work out how far the rounding of the inputs moves every gradient at some rows."""
-        self.condition_jointly(index)
-        todo = index[~self._known[index]]
-        if todo.size:
-            self._known[todo] = True
-            for name, change in separately(*self._part(todo)).items():
-                self._moved[name][todo] += change
+        self.condition_in_part(index)
+        if self.contract.one_by_one and (todo := self._unknown("alone", index)).size:
+            first = {n: alone[todo] for n, alone in self._alone.items()}
+            self._put(self._alone, todo, united(first, drawn(*self._part(todo), half=1)))
 
-    def condition_jointly(self, index: npt.NDArray[np.intp]) -> None:
+    def condition_in_part(self, index: Rows) -> None:
+        """Where the oracle is dear half of it, which the whole takes back to 1/sqrt(2) at most; elsewhere all of it."""
+        self.condition_jointly(index)
+        if (todo := self._unknown("in part", index)).size:
+            part = self._part(todo)
+            self._put(self._alone, todo, drawn(*part, half=0) if self.contract.one_by_one else separately(*part))
+
+    def condition_jointly(self, index: Rows) -> None:
         """The cheap part of it."""
-        todo = index[~self._jointly_known[index]]
-        if todo.size:
-            self._jointly_known[todo] = True
-            for name, change in jointly(*self._part(todo)).items():
-                moved = self._moved.setdefault(name, np.zeros(self.truth.gradients[name].exact.shape))
-                moved[todo] = change / GRADIENT_CONSTANT
+        if (todo := self._unknown("jointly", index)).size:
+            self._put(self._jointly, todo, jointly(*self._part(todo)))
+
+    def _unknown(self, part: str, index: Rows) -> Rows:
+        """The rows of which this is not known; from now on it is."""
+        todo: Rows = index[~self._known[part][index]]
+        self._known[part][todo] = True
+        return todo
+
+    def _put(self, known: dict[str, Array], rows: Rows, found: Mapping[str, Array]) -> None:
+        for name, change in found.items():
+            known.setdefault(name, np.zeros(self.truth.gradients[name].exact.shape))[rows] = change
 
     def _part(self, index: npt.NDArray[np.intp]) -> tuple[Contract, Batch, Truth]:
         return self.contract, self.batch.take(self.contract, index), self.truth.rows(index, self.shared)
-
-    def at_least(self, name: str, index: npt.NDArray[np.intp]) -> Bounds:
-        """``at`` for a gradient of which only the joint moves may be known: no bound of it is wider."""
-        want, moved = self.truth.outputs()[name].rows(index), self._moved[name][index]
-        return bounds(want, self.batch.precision, constant_of(name), moved, self.terms, self.own)
 
     def beside_adjoints(self, name: str, index: npt.NDArray[np.intp]) -> Bounds:
         """``at`` with the rounding of adjoints in the scale of ``absolute-only``, where no oracle has that scale."""
@@ -191,9 +207,10 @@ def judge_within(
     if own and most is not None:
         chosen = _most_suspect(limits, judged, own, most)
         judged = [(j, _kept(j, rows, chosen) if j.name in own else rows) for j, rows in judged]
-    if own and limits.contract.one_by_one:  # elsewhere two calls of the oracle cost more than they save
-        limits.condition_jointly(_united(judged, own))
-        judged = [(j, _unexplained(limits, j, rows) if j.name in own else rows) for j, rows in judged]
+    if own and limits.contract.one_by_one:  # elsewhere a call of the oracle costs more than it saves
+        for condition in (limits.condition_jointly, limits.condition_in_part):
+            condition(_united(judged, own))
+            judged = [(j, _unexplained(limits, j, rows) if j.name in own else rows) for j, rows in judged]
     if own:
         limits.condition(_united(judged, own))
     return [_second_pass(limits, j, rows, departures) for j, rows in judged]
@@ -233,13 +250,13 @@ def _kept(j: Judged, rows: Rows, chosen: Rows) -> Rows:
 
 
 def _unexplained(limits: Limits, j: Judged, rows: Rows) -> Rows:
-    """The rows of which the joint moves leave an entry unexplained.
+    """The rows of which what is known so far leaves an entry unexplained.
 
     The others are graded: of what is within a bound a wider one says the same, where it is finite.
     """
     if not rows.size:
         return rows
-    part, here = j.rows(rows), limits.at_least(j.name, rows)
+    part, here = j.rows(rows), limits.so_far(j.name, rows)
     grade, range_ = grade_entries(part.got, part.truth, part.error, here, limits.batch.precision)
     fine = (grade < ABSOLUTE_ONLY) & (range_ == 0) & np.isfinite(part.got) & np.isfinite(part.truth.exact)
     explained = fine.reshape(len(rows), -1).all(axis=1)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -28,7 +28,7 @@ REFERENCE = 2**13
 MOST = 64
 """Entries of a dimension, or numbers of an argument, that are looked at one by one."""
 FIRST, GROWTH = 16, 4
-"""Rows that are judged at once: the simplest first, then so many times as many."""
+"""Rows that are judged at once: the simplest first, then so many times as many; where each is a call, one by one."""
 
 
 def one_row(contract: Contract, batch: Batch, shows: Callable[[Batch], bool]) -> Batch:
@@ -144,21 +144,54 @@ def minimise(contract: Contract, batch: Batch, fails: Fails, *, one_by_one: bool
     current, left = batch, NUMBERS
     call = REFERENCE if contract.one_by_one else CALL if one_by_one else 1
     for _ in range(ROUNDS):
-        smaller = next((c for c in _shrunk_dimensions(contract, current) if _holds(fails, c)), None)
-        if smaller is not None:
-            current = smaller
-            continue
-        many = _variants(contract, current)
-        if many is None:
+        narrow = _narrowed(contract, current, fails)
+        current, left = _simplified(contract, narrow, fails, call=call, left=left)
+        if current is narrow:
             break
-        numbers = sum(a.size for n, a in current.args.items() if not contract.arg(n).shared)
-        cost = max(numbers, call)
-        simpler, judged = _simplest(contract, many, fails, left // cost)
-        left -= judged * cost
-        if simpler is None:
-            break
-        current = simpler
     return current
+
+
+def _narrowed(contract: Contract, batch: Batch, fails: Fails) -> Batch:
+    """The row with its dimensions cut as far as it goes on failing."""
+    passed: set[bytes] = set()
+    for _ in range(ROUNDS):
+        for narrower in _shrunk_dimensions(contract, batch):
+            if (key := _bits(narrower)) not in passed:
+                if _holds(fails, narrower):
+                    batch = narrower
+                    break
+                passed.add(key)
+        else:
+            break
+    return batch
+
+
+def _bits(batch: Batch) -> bytes:
+    return b"".join(bytes(str(a.shape), "ascii") + a.tobytes() for a in batch.args.values())
+
+
+def _simplified(contract: Contract, batch: Batch, fails: Fails, *, call: int, left: int) -> tuple[Batch, int]:
+    """The row with its numbers as simple as they get while it goes on failing, and what is left to judge.
+
+    What failed to fail is tried again only once nothing else is left, for another number may have been in its way.
+    """
+    passed: set[Hashable] = set()
+    for _ in range(ROUNDS):
+        variants = _variants(contract, batch)
+        if not variants:
+            break
+        many = _varied(contract, batch, variants)
+        stale = np.array([v.key in passed for v in variants])
+        order = np.lexsort((row_complexity(contract, many), stale))
+        numbers = sum(a.size for n, a in batch.args.items() if not contract.arg(n).shared)
+        cost = max(numbers, call)
+        found, judged = _first(contract, many, order[: left // cost], fails, at_once=FIRST if call == 1 else 1)
+        left -= judged * cost
+        if found is None:
+            break
+        passed |= {variants[i].key for i in order[:judged]}
+        batch = many.take(contract, np.array([found]))
+    return batch, left
 
 
 def _holds(fails: Fails, batch: Batch) -> bool:
@@ -180,9 +213,23 @@ def _simpler_together(x: Array, p: Precision) -> list[Array]:
     return [c for c in (round_to(p, c) for c in candidates) if np.isfinite(c).all()]
 
 
-def _variants(contract: Contract, batch: Batch) -> Batch | None:
-    """Rows that differ from the present one in one simpler number, or in several of one argument."""
-    variants: list[tuple[str, int | slice, float | Array]] = []
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """Simpler numbers in place of a stretch of an argument."""
+
+    name: str
+    start: int
+    stop: int
+    values: tuple[float, ...]
+
+    @property
+    def key(self) -> Hashable:
+        return self.name, self.start, self.stop, np.array(self.values).tobytes()
+
+
+def _variants(contract: Contract, batch: Batch) -> list[Variant]:
+    """What one number, or several of one argument, may become."""
+    variants: list[Variant] = []
     for name, array in batch.args.items():
         arg = contract.arg(name)
         if arg.shared or arg.kind.integral:
@@ -192,28 +239,32 @@ def _variants(contract: Contract, batch: Batch) -> Batch | None:
         for stretch in _stretches(len(flat)):
             several = _simpler_together(flat[stretch], batch.precision)
             simpler = [v for v in several if complexity(v).sum() < here[stretch].sum() and np.all(arg.kind.legal(v))]
-            variants.extend((name, stretch, v) for v in simpler)
+            variants.extend(Variant(name, stretch.start, stretch.stop, tuple(v.tolist())) for v in simpler)
         for i in range(min(len(flat), MOST)):
             candidates = np.array(_simpler(float(flat[i]), batch.precision))
             chosen = candidates[(complexity(candidates) < here[i]) & arg.kind.legal(candidates)]
-            variants.extend((name, i, float(candidate)) for candidate in chosen)
-    if not variants:
-        return None
+            variants.extend(Variant(name, i, i + 1, (candidate,)) for candidate in chosen.tolist())
+    return variants
+
+
+def _varied(contract: Contract, batch: Batch, variants: Sequence[Variant]) -> Batch:
+    """The row once for every variant, with it."""
     count = len(variants)
     args = {k: v if contract.arg(k).shared else np.repeat(v, count, axis=0) for k, v in batch.args.items()}
-    for row, (name, where, values) in enumerate(variants):
-        args[name].reshape(count, -1)[row, where] = values
+    for row, variant in enumerate(variants):
+        args[variant.name].reshape(count, -1)[row, variant.start : variant.stop] = variant.values
     return replace(batch, args=args)
 
 
-def _simplest(contract: Contract, many: Batch, fails: Fails, most: int) -> tuple[Batch | None, int]:
-    """The simplest row that fails, if one of the ``most`` simplest does; and how many were judged."""
-    order = np.argsort(row_complexity(contract, many), kind="stable")[:most]
-    start, size = 0, FIRST
+def _first(
+    contract: Contract, many: Batch, order: npt.NDArray[np.intp], fails: Fails, *, at_once: int
+) -> tuple[int | None, int]:
+    """The first row that fails in an order, if any does; and how many were judged."""
+    start = 0
     while start < len(order):
-        part = many.take(contract, order[start : start + size])
-        good = np.flatnonzero(fails(part))
-        start, size = start + size, size * GROWTH
+        part = order[start : start + at_once]
+        good = np.flatnonzero(fails(many.take(contract, part)))
+        start, at_once = start + len(part), at_once * GROWTH if at_once > 1 else 1
         if len(good):
-            return part.take(contract, good[:1]), min(start, len(order))
-    return None, len(order)
+            return int(part[good[0]]), start
+    return None, start

@@ -37,10 +37,10 @@ class Drawn:
 
 
 def weigh(limits: Limits, drawn: Sequence[Drawn]) -> None:
-    """Errors of a batch in units of their bounds."""
+    """Errors of a batch in units of their bounds; what nobody was in doubt about is conditioned in part."""
     own = [rows for d in drawn if d.name != "value" and not limits.whole(d.name) for rows in (d.worst, d.peaks)]
     if own:
-        limits.condition(np.unique(np.concatenate(own)))
+        limits.condition_in_part(np.unique(np.concatenate(own)))
     for d in drawn:
         d.tally.weigh(limits, d)
 

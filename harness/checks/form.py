@@ -319,6 +319,7 @@ def _defaults(subject: Subject) -> list[tuple[str, Any, Any]]:
     ]
 
 
+META = "the meta device infers the shape"
 WHOLE: dict[str, Callable[[Context], Outcome]] = {
     "the result has the dtype and device of the inputs": result_dtype_and_device,
     "a gradient has the dtype and shape of its argument": gradient_dtype_and_shape,
@@ -327,7 +328,7 @@ WHOLE: dict[str, Callable[[Context], Outcome]] = {
     "global state is left as it is": global_state,
     "the same input gives the same bits": same_twice,
     "a weight on the loss weighs its gradient": in_proportion,
-    "the meta device infers the shape": meta_device,
+    META: meta_device,
     "defaults are those of the Contract": defaults,
 }
 EVERY_DTYPE = 2
@@ -364,8 +365,10 @@ def _items(subject: Subject) -> tuple[str, ...]:
 
 
 def _dtypes(subject: Subject, item: str) -> tuple[str, ...]:
-    every = tuple(WHOLE)[:EVERY_DTYPE]
-    return ("float64", "float32", "float16", "bfloat16") if item in every else ("float32",)
+    if item in tuple(WHOLE)[:EVERY_DTYPE]:
+        return ("float64", "float32", "float16", "bfloat16")
+    # What torch imports for a tensor on meta it imports for forward-mode too, in a second: once in the same process.
+    return ("float64",) if item == META or item.startswith(DEVICE) else ("float32",)
 
 
 register(Check(name="form", run=form, items=_items, dtypes=_dtypes))
