@@ -24,6 +24,8 @@ class Effort:
     """Rows each of them expands into."""
     singles: int
     """Rows of each block of the sweep that a loss with only a reduced result is called with, one at a time."""
+    suspects: int | None
+    """Rows of a block of the sweep whose gradients are conditioned, where more need it; None for all of them."""
     plan_singles: int
     """The same of each example of the hunt, of which there are many."""
     whole_batches: int
@@ -56,6 +58,7 @@ QUICK = Effort(
     plans=4,
     plan_rows=2048,
     singles=384,
+    suspects=64,
     plan_singles=128,
     whole_batches=96,
     plan_whole_batches=32,
@@ -73,6 +76,7 @@ CI = Effort(
     plans=8,
     plan_rows=4096,
     singles=512,
+    suspects=None,
     plan_singles=256,
     whole_batches=128,
     plan_whole_batches=64,
@@ -90,6 +94,7 @@ THOROUGH = Effort(
     plans=400,
     plan_rows=4096,
     singles=512,
+    suspects=None,
     plan_singles=128,
     whole_batches=128,
     plan_whole_batches=32,

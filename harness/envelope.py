@@ -11,7 +11,7 @@ import numpy.typing as npt
 from harness import records
 from harness.domain import Arg
 from harness.findings import ulp_of
-from harness.judge import Judged, Limits, Rows
+from harness.judge import LEFT_OUT, Judged, Limits, Rows
 from harness.ulp import Array, Precision, from_ordinal, to_hex, to_ordinal
 from reference.truth import Output
 
@@ -66,7 +66,8 @@ class Envelope:
         """Range findings by what was got: every kind that a bin holds, the explained ones apart."""
         known = np.isfinite(j.truth.exact)
         kinds = (np.isinf(j.got), np.isnan(j.got), known & (j.got == 0.0), ~known & np.isfinite(j.got))
-        for apart, mask in enumerate(((j.range > 0) & (j.excuse == 0), (j.range > 0) & (j.excuse != 0))):
+        explained = (j.excuse != 0) & (j.excuse != LEFT_OUT)
+        for apart, mask in enumerate(((j.range > 0) & (j.excuse == 0), (j.range > 0) & explained)):
             if mask.any():
                 for bit, kind in enumerate(kinds):
                     seen = (mask & kind).reshape(len(mask), -1).any(axis=1)

@@ -285,7 +285,7 @@ def _first_pass(limits: Limits, name: str, found: Array, documented: tuple[Devia
         range=np.zeros(error.shape, np.int8),
         excuse=np.zeros(error.shape, np.int16),
     )
-    rows = _rows_where(suspect)
+    rows = rows_where(suspect)
     if not rows.size or limits.whole(name):
         return judged, rows
     known = limits.without_conditioning(name, rows)
@@ -297,7 +297,8 @@ def _first_pass(limits: Limits, name: str, found: Array, documented: tuple[Devia
     return judged, rows[~explained.reshape(len(rows), -1).all(axis=1)]
 
 
-def _rows_where(mask: Mask) -> Rows:
+def rows_where(mask: Mask) -> Rows:
+    """The rows in which any entry is marked."""
     return np.flatnonzero(mask.reshape(len(mask), -1).any(axis=1)) if mask.size else np.array([], np.intp)
 
 
@@ -317,7 +318,7 @@ def _second_pass(limits: Limits, j: Judged, rows: Rows, departures: tuple[Depart
         absolute[index] = here.absolute
         if limits.contract.own_gradients and j.name != "value" and not whole:
             _beside_adjoints(limits, j)
-    bad = _rows_where(j.bad & (j.excuse == 0))
+    bad = rows_where(j.bad & (j.excuse == 0))
     if bad.size:
         _excuse(limits, j, np.arange(len(j.error)) if whole else bad, departures, absolute)
     return j
@@ -325,7 +326,7 @@ def _second_pass(limits: Limits, j: Judged, rows: Rows, departures: tuple[Depart
 
 def _beside_adjoints(limits: Limits, j: Judged) -> None:
     """Grade again what is unstable for all that is known so far: the rounding of adjoints is the dearest part."""
-    rows = _rows_where((j.grade == UNSTABLE) & (j.range <= VANISHED) & (j.excuse != LEFT_OUT))
+    rows = rows_where((j.grade == UNSTABLE) & (j.range <= VANISHED) & (j.excuse != LEFT_OUT))
     if rows.size:
         part, bounds_ = j.rows(rows), limits.beside_adjoints(j.name, rows)
         j.grade[rows], j.range[rows] = grade_entries(part.got, part.truth, part.error, bounds_, limits.batch.precision)
@@ -338,7 +339,7 @@ def _excuse(limits: Limits, j: Judged, rows: Rows, departures: tuple[Departure, 
     """
     whole = limits.whole(j.name)
     if not whole:
-        rows = rows[_rows_where(j.rows(rows).bad)]
+        rows = rows[rows_where(j.rows(rows).bad)]
     if not departures or not rows.size or not j.bad.any():
         return
     batch = limits.batch if whole else limits.batch.take(limits.contract, rows)
@@ -374,6 +375,20 @@ def alternatives(j: Judged, deviation: Deviation, points: Points) -> Iterator[tu
             over = np.isinf(j.got) & (np.abs(want) + allowed > p.largest) & (np.sign(want) == np.sign(j.got))
             beyond = distance(j.got, want) - allowed
             yield (beyond <= 0) | over, beyond
+
+
+def could_be(kind: str, got: Array, truth: Output) -> Mask:
+    """Which entries may be of a kind, for all that is known without a bound."""
+    want = truth.exact
+    possible: dict[str, Mask] = {
+        "vanished": (got == 0.0) & (want != 0.0),
+        "nan": np.isnan(got),
+        "overflow": np.isinf(got),
+        "wrong-inf": np.isinf(got),
+        "finite-for-inf": np.isinf(want),
+        "finite-for-nan": np.isnan(want),
+    }
+    return possible.get(kind, np.ones(got.shape, np.bool_))
 
 
 def grade_entries(

@@ -28,7 +28,7 @@ REFERENCE = 2**13
 MOST = 64
 """Entries of a dimension, or numbers of an argument, that are looked at one by one."""
 FIRST, GROWTH = 16, 4
-"""Rows that are judged at once: the simplest first, then so many times as many; where each is a call, one by one."""
+"""Rows judged at once: the simplest first, then so many times as many; one by one where the reference is dear."""
 
 
 def one_row(contract: Contract, batch: Batch, shows: Callable[[Batch], bool]) -> Batch:
@@ -141,7 +141,7 @@ def minimise(contract: Contract, batch: Batch, fails: Fails, *, one_by_one: bool
 
     ``one_by_one`` says that ``fails`` makes a call for every row.
     """
-    current, left = batch, NUMBERS
+    current, left, fails = batch, NUMBERS, _once(contract, fails)
     call = REFERENCE if contract.one_by_one else CALL if one_by_one else 1
     for _ in range(ROUNDS):
         narrow = _narrowed(contract, current, fails)
@@ -153,21 +153,31 @@ def minimise(contract: Contract, batch: Batch, fails: Fails, *, one_by_one: bool
 
 def _narrowed(contract: Contract, batch: Batch, fails: Fails) -> Batch:
     """The row with its dimensions cut as far as it goes on failing."""
-    passed: set[bytes] = set()
     for _ in range(ROUNDS):
-        for narrower in _shrunk_dimensions(contract, batch):
-            if (key := _bits(narrower)) not in passed:
-                if _holds(fails, narrower):
-                    batch = narrower
-                    break
-                passed.add(key)
-        else:
+        narrower = next((c for c in _shrunk_dimensions(contract, batch) if _holds(fails, c)), None)
+        if narrower is None:
             break
+        batch = narrower
     return batch
 
 
-def _bits(batch: Batch) -> bytes:
-    return b"".join(bytes(str(a.shape), "ascii") + a.tobytes() for a in batch.args.values())
+def _once(contract: Contract, fails: Fails) -> Fails:
+    """The same, which is not asked again of rows that it found nothing in."""
+    barren: set[tuple[Hashable, ...]] = set()
+
+    def asked(batch: Batch) -> npt.NDArray[np.bool_]:
+        rows = batch.rows(contract)
+        own = [a for n, a in batch.args.items() if not contract.arg(n).shared]
+        bits = [tuple((a.shape[1:], a[r].tobytes()) for a in own) for r in range(rows)]
+        fresh = np.array([r for r, key in enumerate(bits) if key not in barren], np.intp)
+        found = np.zeros(rows, np.bool_)
+        if fresh.size:
+            answer = fails(batch.take(contract, fresh))
+            found[fresh] = answer
+            barren.update(bits[r] for r in fresh[~answer])
+        return found
+
+    return asked
 
 
 def _simplified(contract: Contract, batch: Batch, fails: Fails, *, call: int, left: int) -> tuple[Batch, int]:
@@ -185,7 +195,9 @@ def _simplified(contract: Contract, batch: Batch, fails: Fails, *, call: int, le
         order = np.lexsort((row_complexity(contract, many), stale))
         numbers = sum(a.size for n, a in batch.args.items() if not contract.arg(n).shared)
         cost = max(numbers, call)
-        found, judged = _first(contract, many, order[: left // cost], fails, at_once=FIRST if call == 1 else 1)
+        found, judged = _first(
+            contract, many, order[: left // cost], fails, at_once=1 if contract.one_by_one else FIRST
+        )
         left -= judged * cost
         if found is None:
             break

@@ -170,6 +170,8 @@ class Survey(Record, frozen=True, kw_only=True):
     """Share of the swept entries that each Deviation or Fault excuses."""
     oracle_ulp: float | None = None
     """Error that the oracle is granted, in ulp of float64 at its running-error scale; it widens every bound."""
+    left_out: int = 0
+    """Cases of the sweep with a suspect gradient that was not looked into: too many were, at this effort."""
     defined: int = 0
     """Cases of float64 that the definition in mpmath judged, chosen where they matter."""
     followed: dict[str, str] = msgspec.field(default_factory=dict)

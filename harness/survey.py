@@ -23,15 +23,18 @@ from harness.deviations import Departure, Deviation
 from harness.effort import Effort
 from harness.evaluate import Observation, Raised, observe_rows
 from harness.generate import Plan, choices, expand, plans, sweep
-from harness.judge import Judged, Limits, judge_within
+from harness.judge import LEFT_OUT, Judged, Limits, could_be, judge_within, rows_where
 from harness.minimise import minimise, one_row, row_complexity
 from harness.tally import Tally, weigh
-from harness.ulp import Precision
+from harness.ulp import Array, Precision
+from reference.truth import Truth
 
 SHARED = -1
 """Excuse of an entry that the baseline gets wrong at least as badly."""
 
 
+SINGLE_BLOCKS, FEWEST = 8, 48
+"""Blocks whose rows are as many calls as the effort says; of more blocks each has fewer rows, but not fewer than so."""
 EXAMPLES = 256
 """Rows of an example of the hunt whose gradients are judged where more are suspect: it seeks some, and counts none."""
 
@@ -101,7 +104,7 @@ class _Survey:
         self.irregular: dict[str, records.Finding] = {}
         self.cases = 0
         self.swept = 0
-        self.defined = 0
+        self.defined = self.left_out = 0
         self.followed = {
             (d.name, o): Followed(d, o) for d in self.departures if isinstance(d, Deviation) for o in outputs_held(d)
         }
@@ -134,7 +137,7 @@ class _Survey:
         }
         limits = Limits(self.contract, batch, truth)
         swept = batch.origin == "sweep"
-        judged = judge_within(limits, got, self.departures, most=None if swept else EXAMPLES)
+        judged = judge_within(limits, got, self.departures, most=self.effort.suspects if swept else EXAMPLES)
         if applies(limits):
             most = self.effort.defined if swept else self.effort.plan_defined
             judged, count = adjudicated(limits, judged, self.departures, most)
@@ -143,6 +146,8 @@ class _Survey:
             judged = self._set_apart(limits, judged, observe_rows(self.baseline, batch))
         self.cases += rows
         self.swept += rows if swept else 0
+        if swept and judged:
+            self.left_out += np.unique(np.concatenate([rows_where(j.excuse == LEFT_OUT) for j in judged])).size
         drawn = []
         for j in judged:
             for followed in self.followed.values():
@@ -255,24 +260,38 @@ class _Survey:
             if rows := followed.contradiction:
                 yield text.of_contradiction(self.subject, followed.deviation, followed.output, rows)
 
+    def _asked(self, batch: Batch, output: str) -> tuple[Array, Truth] | None:
+        """What the Subject gives for an output and the truth; None where that has another shape."""
+        seen, truth = observe_rows(self.subject, batch), batch.truth(self.contract)
+        got = seen.outputs().get(output)
+        return None if got is None or got.shape != truth.outputs()[output].exact.shape else (got, truth)
+
     def _judged(self, batch: Batch, output: str, *, by_definition: bool = False) -> Judged | None:
-        seen = observe_rows(self.subject, batch)
-        got = {n: a for n, a in seen.outputs().items() if n == output}
-        truth = batch.truth(self.contract)
-        if output in got and got[output].shape != truth.outputs()[output].exact.shape:
+        asked = self._asked(batch, output)
+        if asked is None:
             return None
+        got, truth = asked
         limits = Limits(self.contract, batch, truth)
-        judged = judge_within(limits, got, self.departures)
+        judged = judge_within(limits, {output: got}, self.departures)
         if by_definition and applies(limits):
             judged, _ = adjudicated(limits, judged, self.departures, batch.rows(self.contract))
-        return next(iter(judged), None)
+        return judged[0]
 
     def _matching(self, batch: Batch, output: str, kind: str, wanted: str) -> npt.NDArray[np.bool_]:
-        """Entries of a batch that show a finding of this kind and severity, unexplained."""
-        j = self._judged(batch, output)
-        if j is None:
-            return np.zeros((batch.rows(self.contract), 1), np.bool_)
-        return self._entries(j, kind, wanted)
+        """Rows of a batch that show a finding of this kind and severity, unexplained."""
+        match = np.zeros(batch.rows(self.contract), np.bool_)
+        asked = self._asked(batch, output)
+        if asked is None:
+            return match
+        got, truth = asked
+        rows = rows_where(could_be(kind, got, truth.outputs()[output]))
+        if not rows.size:
+            return match
+        shared = frozenset(a.name for a in self.contract.args if a.shared)
+        limits = Limits(self.contract, batch.take(self.contract, rows), truth.rows(rows, shared))
+        (j,) = judge_within(limits, {output: got[rows]}, self.departures)
+        match[rows] = self._entries(j, kind, wanted).any(axis=1)
+        return match
 
     @staticmethod
     def _entries(j: Judged, kind: str, wanted: str) -> npt.NDArray[np.bool_]:
@@ -285,9 +304,6 @@ class _Survey:
         ]
         return np.isin(codes, allowed).reshape(len(codes), -1)
 
-    def _rows_matching(self, batch: Batch, output: str, kind: str, wanted: str) -> npt.NDArray[np.bool_]:
-        return np.asarray(self._matching(batch, output, kind, wanted).any(axis=1), np.bool_)
-
     def _finding(self, output: str, kind: str, group: Group, total: int) -> records.Finding:
         assert group.batch is not None
         small = group.batch
@@ -295,7 +311,7 @@ class _Survey:
             small = minimise(
                 self.contract,
                 small,
-                lambda b: self._rows_matching(b, output, kind, group.severity),
+                lambda b: self._matching(b, output, kind, group.severity),
                 one_by_one=self.contract.coupled or not self.subject.takes_none,
             )
         plain = self._judged(small, output)
@@ -331,6 +347,7 @@ class _Survey:
             excused=self._shares(),
             oracle_ulp=oracle_ulp(self.contract),
             defined=self.defined,
+            left_out=self.left_out,
             followed={f"{f.deviation.name}: {f.output}": f.text for f in self.followed.values() if f.text},
         )
         return Measurement(
@@ -373,16 +390,29 @@ def hunted(subject: Subject, precision: Precision, effort: Effort, device: str, 
     hunt()
 
 
-def thinned(subject: Subject, batch: Batch, effort: Effort) -> Batch:
-    """The batch, or evenly spaced rows of it where the Subject must be called once a row."""
-    rows, coupled = batch.rows(subject.contract), subject.contract.coupled
-    if batch.origin == "sweep":
-        most = effort.whole_batches if coupled else effort.singles
-    else:
-        most = effort.plan_whole_batches if coupled else effort.plan_singles
-    if subject.takes_none or rows <= most:
+def thinned(subject: Subject, batch: Batch, most: int) -> Batch:
+    """The batch, or so many evenly spaced rows of it."""
+    if (rows := batch.rows(subject.contract)) <= most:
         return batch
     return batch.take(subject.contract, np.unique(np.linspace(0, rows - 1, most).astype(int)))
+
+
+def _swept(subject: Subject, precision: Precision, effort: Effort, device: str) -> Iterator[Batch]:
+    """The sweep; thinned where the Subject must be called once a row, and more so where it has many blocks."""
+    blocks = sweep(subject, precision, effort, device)
+    if subject.takes_none:
+        yield from blocks
+        return
+    most = effort.whole_batches if subject.contract.coupled else effort.singles
+    few = [thinned(subject, batch, most) for batch in blocks]
+    for batch in few:
+        yield thinned(subject, batch, max(FEWEST, most * SINGLE_BLOCKS // len(few)))
+
+
+def _hunted(subject: Subject, batch: Batch, effort: Effort) -> Batch:
+    """An example of the hunt; thinned where the Subject must be called once a row."""
+    most = effort.plan_whole_batches if subject.contract.coupled else effort.plan_singles
+    return batch if subject.takes_none else thinned(subject, batch, most)
 
 
 @lru_cache(maxsize=8)
@@ -391,12 +421,12 @@ def measure(
 ) -> Measurement:
     """Sweep and hunt once; every accuracy check of this Subject in this dtype reads from the result."""
     survey = _Survey(subject, precision, baseline, effort)
-    for batch in sweep(subject, precision, effort, device):
+    for batch in _swept(subject, precision, effort, device):
         if not survey.cases and not survey.fits(batch):
             break
-        survey.add(thinned(subject, batch, effort))
+        survey.add(batch)
         if survey.raised is not None and not survey.cases:
             break
     else:
-        hunted(subject, precision, effort, device, lambda batch: survey.add(thinned(subject, batch, effort)))
+        hunted(subject, precision, effort, device, lambda batch: survey.add(_hunted(subject, batch, effort)))
     return survey.measurement(device)

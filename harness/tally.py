@@ -15,7 +15,7 @@ from harness.cases import Batch
 from harness.deviations import Departure
 from harness.envelope import Envelope, finite, mixed_bounds, scale_of
 from harness.findings import reproduction, ulp_of
-from harness.judge import Judged, Limits, Rows
+from harness.judge import LEFT_OUT, Judged, Limits, Rows
 from harness.ulp import Array, Precision, to_hex
 
 
@@ -69,7 +69,7 @@ class Tally:
         free = j.excuse == 0
         # A partial product that leaves the range is counted among the ranges: its error says nothing of the algorithm.
         graded = free & (j.range != PARTIAL)
-        self.entries += j.grade.size
+        self.entries += int((j.excuse != LEFT_OUT).sum())
         self.grades += np.bincount(j.grade[graded], minlength=len(GRADES))
         self.ranges += np.bincount(j.range[free], minlength=len(RANGES))
         for number, departure in enumerate(departures, start=1):

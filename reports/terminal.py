@@ -185,6 +185,8 @@ def grades(console: Console, section: Section) -> None:
             )
     grid(console, rows, 0, ("", "where finite", "ulp", "of bound", "beside it"))
     caveat(console, section)
+    if left := wording.left_out(section):
+        say(console, left)
     if rows:
         console.print()
 

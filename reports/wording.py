@@ -39,7 +39,15 @@ def swept(section: Section) -> str:
     exact = sum(s.defined for s in section.surveys)
     judged = f" {exact:,} cases of float64 judged by its definition in mpmath." if exact else ""
     cases = f"Cases: {', '.join(counts)}; {share} of them swept, the others hunted."
-    return f"{cases} Oracle {oracle}.{judged}{_followed(section)}"
+    left = f" {words}." if (words := left_out(section)) else ""
+    return f"{cases} Oracle {oracle}.{judged}{_followed(section)}{left}"
+
+
+def left_out(section: Section) -> str:
+    """How much of the sweep was not judged, and why; empty where all of it was."""
+    count = sum(s.left_out for s in section.surveys)
+    share = text.part(count, sum(s.swept for s in section.surveys))
+    return f"{share} of the sweep left out: more gradients are suspect than this effort looks into" if count else ""
 
 
 def _followed(section: Section) -> str:

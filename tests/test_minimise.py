@@ -54,3 +54,37 @@ def test_an_array_of_nothing_and_numbers_that_cannot_be_simpler_stay() -> None:
     small = minimise(COSINE, batch, lambda b: np.asarray(b.args["x1"][:, 0] == 1024.0, np.bool_))
     assert small.args["x1"].tolist() == [[1024.0]]
     assert small.args["x2"].tolist() == [[0.0]]
+
+
+class _Counted(_Fails):
+    """The same, and every row that was asked about."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[bytes] = []
+
+    def __call__(self, batch: Batch) -> npt.NDArray[np.bool_]:
+        self.asked += [batch.args["x1"][r].tobytes() + batch.args["x2"][r].tobytes() for r in range(batch.rows(COSINE))]
+        return super().__call__(batch)
+
+
+def test_where_every_row_is_dear_nothing_is_asked_twice_and_rows_come_one_by_one() -> None:
+    fails, dear = _Counted(), replace(COSINE, one_by_one=True)
+    small = minimise(dear, _row(), fails, one_by_one=True)
+    assert small.args["x1"].tolist() == [[1024.0]]
+    assert fails.rows == len(fails.asked) == len(set(fails.asked))
+    cheap = _Counted()
+    minimise(COSINE, _row(), cheap)
+    assert fails.rows < cheap.rows
+
+
+def test_what_another_number_stood_in_the_way_of_is_tried_again() -> None:
+    """Of 3 and 5 either may become 0 only once the other is 1; both are tried before either is."""
+
+    def fails(batch: Batch) -> npt.NDArray[np.bool_]:
+        x1, x2 = batch.args["x1"][:, 0], batch.args["x2"][:, 0]
+        return np.asarray((x1 == 3) & (x2 == 5) | (x1 == 1) & (x2 == 5) | (x1 == 1) & (x2 == 0), np.bool_)
+
+    batch = Batch(args={"x1": np.array([[3.0]]), "x2": np.array([[5.0]])}, precision=FLOAT32)
+    small = minimise(COSINE, batch, fails)
+    assert (small.args["x1"].tolist(), small.args["x2"].tolist()) == ([[1.0]], [[0.0]])

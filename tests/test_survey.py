@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 import torch
 from torch import Tensor
 
+from harness import run
+from harness.binding import bind
+from harness.effort import QUICK, Effort
+from harness.evaluate import settled
+from harness.generate import sweep
+from harness.registry import contract
+from harness.survey import FEWEST, SINGLE_BLOCKS, measure
+from harness.ulp import FLOAT32
 from lossproof import validate
+from reports import wording
+from reports.load import load
 
 
 def zero_for_large(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
@@ -21,3 +34,44 @@ def test_a_defect_is_not_shown_by_a_weakness_that_looks_simpler() -> None:
     assert found.severity == "defect"
     assert float.fromhex(found.want) > 80
     assert not result.ok
+
+
+def twice_squashed(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    """A Dice loss of the memberships once more squashed: wrong nearly everywhere."""
+    p, g = torch.sigmoid(input).flatten(1), target.flatten(1)
+    value = 1 - 2 * (p * g).sum(1) / (p.sum(1) + g.sum(1))
+    return value if reduction == "none" else getattr(value, reduction)()
+
+
+BRIEF = replace(QUICK, rows=96, plans=1, plan_rows=64, suspects=16)
+
+
+@pytest.mark.parametrize(("effort", "thinned"), [(BRIEF, True), (replace(BRIEF, suspects=None), False)])
+def test_what_is_wrong_nearly_everywhere_is_judged_in_part_and_that_is_said(effort: Effort, thinned: bool) -> None:
+    subject = bind(twice_squashed, contract("dice_loss"))
+    survey = measure(subject, FLOAT32, effort)
+    assert (survey.record.left_out > survey.record.swept / 2) == thinned
+    gradient = next(o for o in survey.record.outputs if o.output == "input")
+    assert gradient.entries >= sum(gradient.grades.values()), "an entry that is left out is none"
+    assert gradient.grades["unstable"] > 0
+    assert {f.kind for f in survey.findings(lambda output, kind: output == "input")} >= {"unstable"}
+    lines = [*run.declarations([subject]), survey.record]
+    (section,) = load(lines).sections
+    assert ("of the sweep left out" in wording.left_out(section)) == thinned
+
+
+def only_reduced(input: Tensor, target: Tensor, alpha: float = 0.5, beta: float = 0.5, smooth: float = 1.0) -> Tensor:
+    """A Tversky loss of all members of a batch together."""
+    p, g = input.flatten(), target.flatten()
+    both = (p * g).sum()
+    return 1 - (both + smooth) / (both + alpha * (p * (1 - g)).sum() + beta * ((1 - p) * g).sum() + smooth)
+
+
+def test_a_loss_that_is_called_once_a_row_has_fewer_rows_a_block_where_it_has_many_blocks() -> None:
+    subject = settled(bind(only_reduced, contract("tversky_loss")))
+    assert not subject.takes_none
+    blocks = sum(1 for _ in sweep(subject, FLOAT32, QUICK))
+    assert blocks > 2 * SINGLE_BLOCKS
+    brief = replace(QUICK, singles=96, plans=1)
+    swept = measure(subject, FLOAT32, brief).record.swept
+    assert swept == blocks * max(FEWEST, brief.singles * SINGLE_BLOCKS // blocks) < brief.singles * blocks
