@@ -27,8 +27,8 @@ REFERENCE = 2**13
 """The same where the reference too has a call of its own, for the row and for every move of its inputs."""
 MOST = 64
 """Entries of a dimension, or numbers of an argument, that are looked at one by one."""
-FIRST, GROWTH = 16, 4
-"""Rows judged at once: the simplest first, then so many times as many; one by one where the reference is dear."""
+AT_ONCE, GROWTH = {1: 16, CALL: 4, REFERENCE: 1}, 4
+"""Rows judged at once, by what a call costs: the simplest first, then so many times as many, but for single ones."""
 
 
 def one_row(contract: Contract, batch: Batch, shows: Callable[[Batch], bool]) -> Batch:
@@ -195,9 +195,7 @@ def _simplified(contract: Contract, batch: Batch, fails: Fails, *, call: int, le
         order = np.lexsort((row_complexity(contract, many), stale))
         numbers = sum(a.size for n, a in batch.args.items() if not contract.arg(n).shared)
         cost = max(numbers, call)
-        found, judged = _first(
-            contract, many, order[: left // cost], fails, at_once=1 if contract.one_by_one else FIRST
-        )
+        found, judged = _first(contract, many, order[: left // cost], fails, at_once=AT_ONCE[call])
         left -= judged * cost
         if found is None:
             break
