@@ -17,7 +17,7 @@ from harness.domain import Arg, Embedding
 from harness.evaluate import observe_rows, settled
 from harness.inputs import REACH, Input, InputsError, Structure, flattened, parsed, sizes_of
 from harness.itself import GRADIENTS_SELF_REFERENCED, NO_SCALES, SELF_REFERENCED, NoReferenceError, Values, referenced
-from harness.lawbook import law, order_of_batch
+from harness.lawbook import implied, law, order_of_batch
 from harness.laws import Law
 from harness.ulp import FLOAT64
 from reference.reductions import mean, total
@@ -147,8 +147,10 @@ def _dims(args: Sequence[Arg]) -> dict[str, tuple[int, ...]]:
 
 
 def _laws(contract: Contract, asked: Sequence[str | Law]) -> tuple[Law, ...]:
-    names = [a.name for a in contract.args]
-    found = [law(text, names) for text in asked]
+    found = [law(text, contract.args) for text in asked]
+    if contract.arrange is None:  # what has to be arranged is not replaced
+        named = {each.name for each in found}
+        found += [each for each in implied(contract.args) if each.name not in named]
     first = next((a.dims[0] for a in contract.args if a.dims), "")
     if contract.coupled and first and not first.isdigit():
         found.append(order_of_batch(contract, first))

@@ -23,6 +23,7 @@ from harness.domain import (
     Logits,
     Positive,
     Probability,
+    Score,
     Sign,
     Simplex,
     SoftLabel,
@@ -90,7 +91,7 @@ def sizes_of(dims: str) -> tuple[int, ...]:
 def logits(*dims: str | int, largest: float = LARGEST_LOGIT) -> Input:
     """Scores, any real numbers up to ``largest`` in magnitude; classes are the last named dimension."""
     names = _dims(dims)
-    kind: Kind = Logits(largest=largest) if len(names) > 1 else Interval(low=-largest, high=largest)
+    kind: Kind = Logits(largest=largest) if len(names) > 1 else Score(low=-largest, high=largest)
     return Input(kind=kind, dims=names)
 
 

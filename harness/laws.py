@@ -49,6 +49,15 @@ class Vanishing(Law):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NotAbove(Law):
+    """value(move(case)) <= value(other(case)), up to the bounds of both, of calm cases."""
+
+    other: Callable[[Points], Moved]
+    says: str
+    """What may be wrong where it is broken."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sibling(Law):
     """value(case) = factor * sibling(moved case) for another loss, built from torch by ``loss``."""
 

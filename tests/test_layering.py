@@ -66,6 +66,7 @@ LEVELS = {
     "harness.mistakes": 4,
     "harness.inputs": 2,
     "harness.lawbook": 2,
+    "harness.predictions": 1,
     "harness.adapter": 4,
     "harness.annotations": 3,
     "harness.mapped": 4,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 
 from harness.binding import Subject
@@ -11,13 +12,15 @@ from harness.checks.base import Check, Context, Outcome, register
 from harness.checks.grading import Evidence, Mask, note, refusal
 from harness.checks.relation import Side, broken_law, finished, judge_relation, side
 from harness.checks.rows import general
-from harness.checks.sampling import mixed_batches
+from harness.checks.sampling import calm_batches, mixed_batches
 from harness.evaluate import Raised
-from harness.laws import Inequality, Law, Sibling, Vanishing
+from harness.findings import show
+from harness.laws import Inequality, Law, NotAbove, Sibling, Vanishing
 from harness.probe import sibling
 from harness.ulp import Array
 
 ROWS = 512
+CALM_ROWS = 128
 SINGLES = 24
 """Rows where the Subject has to be called with one at a time."""
 
@@ -61,6 +64,35 @@ def _declared(context: Context, law: Law) -> Outcome:
             outputs = {k: (source, sign) for k, (source, sign) in law.gradients.items()}
             judge_relation(evidence, law.name, before.take(index), after, everywhere, factor=factor, outputs=outputs)
     return finished(context, evidence)
+
+
+def ordered(context: Context, law: NotAbove) -> Outcome:
+    """Of calm rows: where both sides are numbers the first is not above the second."""
+    subject, contract = context.subject, context.subject.contract
+    evidence = Evidence(subject=subject, precision=context.precision)
+    rows = CALM_ROWS if subject.takes_none else SINGLES
+    for batch in calm_batches(subject, context.precision, context.device, rows, "ordered"):
+        points = batch.points(contract, batch.truth(contract))
+        low, high = (side(subject, replace(batch, args=dict(move(points).args))) for move in (law.move, law.other))
+        stopped = refusal(context, low.seen, law.name) or refusal(context, high.seen, law.name)
+        if stopped is not None:
+            return stopped
+        less, more = low.got("value"), high.got("value")
+        if less is None or more is None:
+            continue
+        numbers = low.usable("value") & high.usable("value")
+        evidence.cases += int(numbers.sum())
+        index = np.flatnonzero(numbers & (less > more))
+        allowed = low.limits("value", index) + high.limits("value", index) if index.size else np.zeros(0)
+        broken = index[~(less[index] - more[index] <= allowed)]
+        if broken.size:
+            row = int(broken[np.argmax(less[broken] - more[broken])])
+            found = broken_law(subject, law.name, low, row, "value", more[row], less[row], broken.size, numbers.sum())
+            said = f"expected at most {show(float(more[row]))}, got {show(float(less[row]))}"
+            evidence.put(msgspec.structs.replace(found, message=f"{subject.name}: {law.says}: {said}"))
+    if not evidence.cases:
+        return Outcome(findings=(note(subject, "not asked", f"{law.name}: no row in which both are numbers"),))
+    return evidence.outcome()
 
 
 def _judge_sign(evidence: Evidence, law: str, at: Side, rows: Mask, *, below: bool) -> None:
@@ -110,7 +142,8 @@ def laws(context: Context) -> Outcome:
     """The relation holds up to the bounds of both sides."""
     named = {law.name: law for law in context.subject.contract.laws}
     if context.item in named:
-        return _declared(context, named[context.item])
+        law = named[context.item]
+        return ordered(context, law) if isinstance(law, NotAbove) else _declared(context, law)
     return general(context.subject)[context.item](context)
 
 

@@ -136,6 +136,11 @@ class Interval:
         return mixed.reshape(shape)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score(Interval):
+    """The logit of a label: the larger it is, the more it speaks for 1 and against 0 or -1."""
+
+
 def _spread(low: int, high: int, n: int) -> npt.NDArray[np.int64]:
     """``n`` ordinals from low to high, evenly; in integers, since float64 cannot hold every ordinal of float64."""
     return np.array([low + (high - low) * i // (n - 1) for i in range(n)], np.int64)
