@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import inspect
+import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial, partialmethod
 from typing import Any
 
@@ -79,6 +80,24 @@ def fixed_options(loss: Any, options: Mapping[str, Any]) -> Any:
     return fixed
 
 
+def defaults_of(loss: Any) -> dict[str, Any]:
+    """What a class is constructed with, or a function or ready object called, where nothing else is said."""
+    try:
+        signature = inspect.signature(loss.__init__ if inspect.isclass(loss) else getattr(loss, "forward", loss))
+    except (TypeError, ValueError):
+        return {}
+    return {n: p.default for n, p in signature.parameters.items() if p.default is not p.empty}
+
+
+def positional_of(loss: Any) -> list[str]:
+    """Names of the arguments that can be given by position, in order."""
+    try:
+        parameters = inspect.signature(getattr(loss, "forward", loss)).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    return [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+
+
 def with_options(expression: str, options: Mapping[str, Any]) -> str:
     """``fixed_options`` as Python."""
     if not options:
@@ -117,6 +136,15 @@ class Adapter:
         result = self.part.of(loss(*positional, **keywords))
         whole: Tensor = self._one_a_row(result, tensors)
         return whole
+
+    def by_position(self) -> Adapter | None:
+        """The same loss with the arguments that begin its signature by position; None where that changes nothing."""
+        names = positional_of(self.loss)
+        first = list(itertools.takewhile(lambda n: n in self.structures and n in self.keywords, names))
+        if not first or any(n.startswith(VARARGS) for n in self.structures):
+            return None
+        structures = {n: self.structures[n] for n in (*first, *self.structures)}
+        return replace(self, structures=structures, keywords=self.keywords - set(first))
 
     def _cast(self, name: str, tensor: Tensor) -> Tensor:
         dtype = self.flat[name].dtype

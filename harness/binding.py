@@ -24,6 +24,15 @@ Call = Callable[[Mapping[str, Any], Mapping[str, Any], str], Any]
 """(tensors by argument name, parameters, reduction) -> result."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """An option that is given, and the loss with its default in its stead."""
+
+    given: Any
+    default: Any
+    call: Call
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Subject:
     """One loss under test. Compared by identity."""
@@ -66,6 +75,10 @@ class Subject:
     """The dtype in which results for narrower inputs are meant to come back; empty for that of the inputs."""
     held: Mapping[str, Any] = field(default_factory=dict)
     """Parameters of the Contract at the one value that an option gives them, or the code where there is no such one."""
+    given: Mapping[str, Option] = field(default_factory=dict)
+    """Options of a declared loss that are given and not what their default is."""
+    by_position: Call | None = None
+    """A declared loss called by position where it takes its arguments by name too."""
     text: Callable[[str], str] | None = None
     """(reduction) -> the call as Python over variables of the Contract's names, where it is not the usual one."""
     twin: Subject | None = None

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 
-from harness.adapter import Adapter, Part, fixed_options, label_of, with_options
+from harness.adapter import Adapter, Part, defaults_of, fixed_options, label_of, with_options
 from harness.annotations import read
-from harness.binding import BindingError, Subject, accepted, bind
+from harness.binding import BindingError, Call, Option, Subject, accepted, bind
 from harness.checks.sampling import calm_batches
 from harness.contract import Arrange, Contract
 from harness.domain import Arg, Embedding
@@ -80,10 +80,11 @@ def custom(
     """
     label = label_of(loss, name)
     options = dict(init or {})
-    fixed = fixed_options(loss, options)
     try:
-        ready = fixed() if isinstance(loss, type) else fixed
+        ready = _ready(loss, options)
     except TypeError as error:
+        if isinstance(error, BindingError):
+            raise
         raise BindingError(f"{label}: cannot be constructed with {options or 'no options'}: {error}") from None
     structures = _named(inputs, ready)
     try:
@@ -131,7 +132,45 @@ def custom(
     )
     contract = replace(contract, laws=_laws(contract, laws))
     subject = _bound(adapter, contract, label, setup)
+    positional = adapter.by_position()
+    subject = replace(
+        subject,
+        given=_given(loss, options, adapter, contract),
+        by_position=_call(positional, contract) if positional is not None else None,
+    )
     return _probed(subject, oracle)
+
+
+def _ready(loss: Any, options: Mapping[str, Any]) -> Any:
+    """What is called: an instance of a class, with the options."""
+    fixed = fixed_options(loss, options)
+    return fixed() if isinstance(loss, type) else fixed
+
+
+def _given(loss: Any, options: Mapping[str, Any], adapter: Adapter, contract: Contract) -> dict[str, Option]:
+    """The options that differ from their default, each with the loss that has the default."""
+    found, defaults = {}, defaults_of(loss)
+    for name, value in options.items():
+        if name not in defaults or _same(value, defaults[name]):
+            continue
+        try:
+            ready = _ready(loss, {n: v for n, v in options.items() if n != name})
+        except Exception:  # what cannot be built without it needs it
+            continue
+        call = _call(replace(adapter, loss=ready), contract)
+        found[name] = Option(given=value, default=defaults[name], call=call)
+    return found
+
+
+def _same(one: Any, other: Any) -> bool:
+    try:
+        return one is other or bool(one == other)
+    except Exception:  # an array of several answers
+        return False
+
+
+def _call(adapter: Adapter, contract: Contract) -> Call:
+    return bind(_function(adapter, "loss"), contract).call
 
 
 def _said(told: Mapping[str, str]) -> list[str]:
@@ -157,14 +196,18 @@ def _laws(contract: Contract, asked: Sequence[str | Law]) -> tuple[Law, ...]:
     return tuple(found)
 
 
-def _bound(adapter: Adapter, contract: Contract, label: str, setup: str) -> Subject:
+def _function(adapter: Adapter, label: str) -> Callable[..., Any]:
     def loss(**tensors: Any) -> Any:
         return adapter(**tensors)
 
     loss.__signature__ = adapter.signature  # type: ignore[attr-defined]
     loss.__name__ = loss.__qualname__ = label
+    return loss
+
+
+def _bound(adapter: Adapter, contract: Contract, label: str, setup: str) -> Subject:
     lines = f"import functools\n{setup}" if "functools.partial" in adapter.expression else setup
-    subject = bind(loss, contract, name=label, expression=adapter.expression, setup=lines)
+    subject = bind(_function(adapter, label), contract, name=label, expression=adapter.expression, setup=lines)
     return settled(replace(subject, text=adapter.text))
 
 

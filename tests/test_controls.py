@@ -21,7 +21,7 @@ from tests.controls.control import OF_TORCH, Control, planted
 SETUP = "import torch\nfrom tests.controls import named"
 ACCURACY = ("value", "gradient", "range")
 """Checks whose findings torch itself is set apart from, case by case."""
-OTHER_LOSSES = ("witness", "twin", "specimen", "edges", "stop-gradient")
+OTHER_LOSSES = ("witness", "twin", "specimen", "edges", "options", "stop-gradient")
 """Checks of what is declared of a loss, or of losses without a contract."""
 NUMERIC = {*GRADES, *RANGES}
 """Kinds of finding that say which number was got; the others may say it in words."""
