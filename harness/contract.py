@@ -98,6 +98,8 @@ class Contract:
     """Whether the oracle calls the loss once for every row, which makes it dear."""
     near_kink: Masks | None = None
     """Rows so close to a kink that finite differences would cross it; they are left out of gradcheck."""
+    ignores: int | None = None
+    """The class index of elements that do not count, of a declared loss that has one."""
     arrange: Arrange | None = None
     """Mends drawn arguments that are only legal together."""
 

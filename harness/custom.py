@@ -25,6 +25,8 @@ from reference.truth import Truth
 
 Inputs = Mapping[str, Structure] | Sequence[Structure]
 PARAMETER = "parameter_"
+IGNORED = "ignore_index"
+"""What every loss of torch calls the class index of elements that do not count."""
 
 
 def _named(inputs: Inputs, loss: Any) -> dict[str, Structure]:
@@ -129,6 +131,7 @@ def custom(
         itself=oracle is None,
         caveat="; ".join((SELF_REFERENCED if oracle is None else GRADIENTS_SELF_REFERENCED, *_said(told))),
         arrange=arrange,
+        ignores=_ignored(loss, ready, options),
     )
     contract = replace(contract, laws=_laws(contract, laws))
     subject = _bound(adapter, contract, label, setup)
@@ -147,11 +150,20 @@ def _ready(loss: Any, options: Mapping[str, Any]) -> Any:
     return fixed() if isinstance(loss, type) else fixed
 
 
+def _ignored(loss: Any, ready: Any, options: Mapping[str, Any]) -> int | None:
+    """The class index of elements that do not count: an option, the default of one, or what a ready object holds."""
+    said = options.get(IGNORED, defaults_of(loss).get(IGNORED, getattr(ready, IGNORED, None)))
+    return said if isinstance(said, int) and not isinstance(said, bool) else None
+
+
 def _given(loss: Any, options: Mapping[str, Any], adapter: Adapter, contract: Contract) -> dict[str, Option]:
-    """The options that differ from their default, each with the loss that has the default."""
+    """The options that differ from their default, each with the loss that has the default.
+
+    What ignored classes leave out has a law of its own.
+    """
     found, defaults = {}, defaults_of(loss)
     for name, value in options.items():
-        if name not in defaults or _same(value, defaults[name]):
+        if name == IGNORED or name not in defaults or _same(value, defaults[name]):
             continue
         try:
             ready = _ready(loss, {n: v for n, v in options.items() if n != name})

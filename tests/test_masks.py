@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from examples.objectives import masked_mean
 from lossproof import Result, validate
-from lossproof.inputs import class_index, logits, mask, real
+from lossproof.inputs import class_index, lengths, logits, mask, real
 
 SMALL = {"low": -8.0, "high": 8.0}
 ROWS = {"input": real("N", "D", **SMALL), "target": real("N", "D", **SMALL), "mask": mask("N", "D")}
@@ -185,3 +185,190 @@ def test_an_oracle_does_not_hide_what_a_mask_leaves_out() -> None:
 
     assert ("law", "value") in found(judged(mean_of_all, ROWS, oracle=oracle))
     assert found(judged(masked_mean, ROWS, oracle=oracle)) == set()
+
+
+# -- lengths -----------------------------------------------------------------------------------------------------------
+
+STEPS = {
+    "scores": logits("N", "T", "C", largest=16.0),
+    "labels": class_index("N", "T"),
+    "length": lengths("N", of="T"),
+}
+CHANNELS = {"input": real("N", "C", "T", **SMALL), "target": real("N", "C", "T", **SMALL), "seen": lengths("N", of="T")}
+TIED = {"input": real("B", "T", **SMALL), "target": real("B", "T", **SMALL), "length": lengths("B", of="T")}
+
+
+def within(length: Tensor, steps: int) -> Tensor:
+    return torch.arange(steps) < length[..., None]
+
+
+def of_steps(scores: Tensor, labels: Tensor, length: Tensor) -> Tensor:
+    return of_tokens(scores, labels, within(length, scores.shape[1]))
+
+
+def of_channels(input: Tensor, target: Tensor, seen: Tensor) -> Tensor:
+    kept = within(seen, input.shape[2])[:, None]
+    return torch.where(kept, input - target, 0.0).square().sum((1, 2)) / seen
+
+
+def of_tied(input: Tensor, target: Tensor, length: Tensor) -> Tensor:
+    kept = within(length, input.shape[1])
+    return torch.where(kept, input - target, 0.0).abs().sum() / length.sum()
+
+
+def steps_unmasked(scores: Tensor, labels: Tensor, length: Tensor) -> Tensor:
+    return F.cross_entropy(scores.transpose(1, 2), labels, reduction="none").sum(dim=1) / length
+
+
+def one_step_more(scores: Tensor, labels: Tensor, length: Tensor) -> Tensor:
+    return of_steps(scores, labels, (length + 1).clamp(max=scores.shape[1]))
+
+
+def channels_unmasked(input: Tensor, target: Tensor, seen: Tensor) -> Tensor:
+    return (input - target).square().sum((1, 2)) / seen
+
+
+def tied_unmasked(input: Tensor, target: Tensor, length: Tensor) -> Tensor:
+    return (input - target).abs().sum() / length.sum()
+
+
+LENGTHS = [(of_steps, STEPS, "length"), (of_channels, CHANNELS, "seen"), (of_tied, TIED, "length")]
+
+
+@pytest.mark.parametrize(("loss", "inputs", "name"), LENGTHS, ids=[loss.__name__ for loss, *_ in LENGTHS])
+@pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
+def test_what_lies_beyond_a_length_is_asked_and_a_sound_loss_has_no_finding(
+    loss: Any, inputs: dict[str, Any], name: str, dtype: str
+) -> None:
+    result = judged(loss, inputs, dtype=dtype)
+    (law,) = (t for t in result.trials if t.item == f"what lies beyond {name} does not matter")
+    assert law.cases >= 16
+    assert result.findings == []
+
+
+@pytest.mark.parametrize(
+    ("loss", "inputs"),
+    [(steps_unmasked, STEPS), (one_step_more, STEPS), (channels_unmasked, CHANNELS), (tied_unmasked, TIED)],
+    ids=lambda v: getattr(v, "__name__", ""),
+)
+def test_what_lies_beyond_a_length_and_counts_is_found(loss: Any, inputs: dict[str, Any]) -> None:
+    result = judged(loss, inputs)
+    assert ("law", "value") in found(result)
+    assert any("what lies beyond" in f.message for f in result.findings)
+
+
+def test_nan_beyond_a_length_that_gets_out_is_a_weakness() -> None:
+    def times_nothing(input: Tensor, target: Tensor, seen: Tensor) -> Tensor:
+        return ((input - target).square() * within(seen, input.shape[2])[:, None]).sum((1, 2)) / seen
+
+    result = judged(times_nothing, CHANNELS)
+    assert found(result) == set()
+    assert ("ignored", "value") in found(result, "weakness")
+
+
+def test_of_two_lengths_of_one_dimension_none_is_taken_for_that_of_an_argument() -> None:
+    inputs = {**CHANNELS, "other": lengths("N", of="T")}
+    result = judged(lambda input, target, seen, other: (input - target).abs().sum((1, 2)), inputs, name="it")
+    assert not any("beyond" in t.item for t in result.trials)
+
+
+# -- ignored classes ---------------------------------------------------------------------------------------------------
+
+CLASSES = {"input": logits("N", "C"), "target": class_index("N")}
+PIXELS = {"input": logits("N", "C", "H", "W"), "target": class_index("N", "H", "W")}
+PAIRED = {"input": logits("B", "C"), "target": class_index("B")}
+
+
+class Ignores(torch.nn.Module):
+    """Cross-entropy that leaves out a class."""
+
+    def __init__(self, ignore_index: int = -100, reduction: str = "mean") -> None:
+        super().__init__()
+        self.ignore_index, self.reduction = ignore_index, reduction
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return F.cross_entropy(input, target, ignore_index=self.ignore_index, reduction=self.reduction)
+
+
+class Gathers(Ignores):
+    """The class is taken as it comes: -1 is the last one."""
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        picked = input.log_softmax(1)[torch.arange(len(target)), target % input.shape[1]]
+        return -picked if self.reduction == "none" else -picked.mean()
+
+
+class Refuses(Ignores):
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return -input.log_softmax(1).gather(1, target[:, None])[:, 0]
+
+
+class Divides(Ignores):
+    """Ignored rows are 0 and count in the mean."""
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return F.cross_entropy(input, target, ignore_index=self.ignore_index, reduction="none").mean()
+
+
+class Multiplies(Ignores):
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        kept = target != self.ignore_index
+        return F.cross_entropy(input, target * kept, reduction="none") * kept
+
+
+@pytest.mark.parametrize(
+    ("loss", "inputs", "init"),
+    [
+        (Ignores, CLASSES, {"ignore_index": -1}),
+        (Ignores, CLASSES, {}),
+        (Ignores, CLASSES, {"ignore_index": 0, "reduction": "none"}),
+        (Ignores, PIXELS, {"ignore_index": 255}),
+        (Ignores, PAIRED, {"ignore_index": -1}),
+        (F.cross_entropy, CLASSES, {}),
+        (torch.nn.CrossEntropyLoss(ignore_index=2), CLASSES, {}),
+    ],
+)
+def test_what_is_ignored_is_asked_and_a_sound_loss_has_no_finding(loss: Any, inputs: Any, init: Any) -> None:
+    result = judged(loss, inputs, init=init, name="it")
+    (law,) = (t for t in result.trials if t.item.startswith("what ignore_index="))
+    assert law.cases >= 7
+    assert found(result) == set()
+    # The backward of log_softmax makes nan of the 0 that comes from an ignored row which holds nan or inf.
+    assert found(result, "weakness") == {("ignored", "input")}
+
+
+@pytest.mark.parametrize("reduction", ["none", "mean"])
+def test_an_ignored_class_that_counts_is_found(reduction: str, capsys: pytest.CaptureFixture[str]) -> None:
+    setup = "from tests.test_masks import Gathers\nimport torch"
+    options = {"init": {"ignore_index": -1, "reduction": reduction}, "setup": setup}
+    result = judged(Gathers, CLASSES, **options)
+    assert {("ignored", "value"), ("ignored", "input")} <= found(result)
+    message = result.findings[0].message
+    assert message.startswith("Gathers: what ignore_index=-1 leaves out: value: expected ")
+    shown = next(f for f in result.findings if f.kind == "ignored" and f.output == "value")
+    exec(shown.reproduction, {})
+    assert capsys.readouterr().out
+
+
+def test_an_ignored_class_that_is_refused_is_found() -> None:
+    (found_,) = judged(Refuses, CLASSES, init={"ignore_index": -1}).findings
+    assert found_.message.startswith("Refuses: what ignore_index=-1 leaves out: expected a result, got RuntimeError")
+
+
+def test_an_ignored_row_that_counts_in_a_mean_is_a_weakness() -> None:
+    result = judged(Divides, CLASSES, init={"ignore_index": -1})
+    assert found(result) == set()
+    (shown,) = (f for f in result.findings if f.kind == "ignored rows")
+    assert shown.severity == "weakness"
+    assert "that of the other rows alone" in shown.message
+
+
+def test_nan_in_an_ignored_row_that_gets_out_is_a_weakness() -> None:
+    result = judged(Multiplies, CLASSES, init={"ignore_index": -1})
+    assert found(result) == set()
+    assert ("ignored", "value") in found(result, "weakness")
+
+
+def test_without_an_ignored_class_nothing_is_asked_of_it() -> None:
+    result = judged(lambda input, target: F.nll_loss(input.log_softmax(1), target), CLASSES, name="it")
+    assert not any("ignore_index" in t.item for t in result.trials)
