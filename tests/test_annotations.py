@@ -30,7 +30,7 @@ class AnnotatedFocal(nn.Module):
         self, logits: Float[Tensor, "n c"], targets: Int[Tensor, "n"], gamma: float = 2.0
     ) -> Float[Tensor, "n"]:
         loss = F.cross_entropy(logits, targets, reduction="none")
-        return -(torch.expm1(-loss) ** gamma) * loss
+        return (-torch.expm1(-loss)) ** gamma * loss
 
 
 def unshifted(logits: Float[Tensor, "n c"], targets: Int[Tensor, "n"]) -> Float[Tensor, "n"]:
