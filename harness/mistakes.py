@@ -12,12 +12,15 @@ from scipy import special
 from harness.cases import Batch
 from harness.contract import Contract
 from harness.domain import Arg, ClassIndex, Interval, Logits, Simplex
-from harness.ulp import Array
+from harness.predictions import is_unit, labelled
+from harness.ulp import Array, round_to
 
 FEWEST = 8
 """Rows that must speak for a mistake."""
 FAR = 0.01
 """Relative difference of numbers that no rounding makes in ordinary rows."""
+CALMER = 4.0
+"""What scores are divided by to be made shares that none of the usual guards reaches."""
 FACTORS: Mapping[float, str] = {
     -1.0: "the sign is turned",
     0.5: "every value is halved",
@@ -38,10 +41,6 @@ class Mistake:
 
 def _values(contract: Contract, batch: Batch, **args: Any) -> Array:
     return replace(batch, args={**batch.args, **args}).truth(contract).value.exact
-
-
-def _unit(kind: Interval) -> bool:
-    return kind.low == 0.0 and kind.high == 1.0
 
 
 def _free(kind: Interval) -> bool:
@@ -72,7 +71,7 @@ def _activations(contract: Contract, arg: Arg) -> Iterator[tuple[str, Any]]:
         yield f"a sigmoid is applied to {arg.name} first: twice, where the loss has its own", special.expit
     elif isinstance(kind, Interval) and kind.high == 0.0:
         yield f"{arg.name} holds log-probabilities and is taken for probabilities: an exp too many", np.exp
-    elif isinstance(kind, Interval) and _unit(kind):
+    elif is_unit(kind):
         yield f"{arg.name} holds probabilities, and a sigmoid is applied to it again", special.expit
 
 
@@ -122,16 +121,90 @@ def _of_order(contract: Contract, batch: Batch) -> Iterator[Mistake]:
                 yield Mistake(says=f"{first.name} and {second.name} are in each other's place", values=swapped)
 
 
-def _of_axis(contract: Contract, batch: Batch) -> Iterator[Mistake]:
-    """A softmax over the first axis, which holds the examples."""
+def scores_of_classes(contract: Contract, batch: Batch) -> tuple[str, str] | None:
+    """The one argument of scores over classes and the one of their indices."""
     scores = [a for a in contract.args if isinstance(a.kind, Logits) and a.name in batch.args and len(a.dims) == 1]
     labels = [a for a in contract.args if isinstance(a.kind, ClassIndex) and a.name in batch.args]
-    if len(scores) == len(labels) == 1 and not scores[0].shared:
-        x, y = batch.args[scores[0].name], batch.args[labels[0].name][:, None]
+    alone = len(scores) == len(labels) == 1 and not scores[0].shared
+    return (scores[0].name, labels[0].name) if alone else None
+
+
+def _picked(scores: Array, labels: Any) -> Array:
+    """The entry of every label, along the second axis."""
+    return np.take_along_axis(scores, np.expand_dims(labels, 1), axis=1)[:, 0]
+
+
+def _of_classes(contract: Contract, batch: Batch) -> Iterator[Mistake]:
+    """A softmax over the first axis, which holds the examples; no softmax at all; one without its logarithm."""
+    if (found := scores_of_classes(contract, batch)) is not None:
+        name, labels = found
+        x, y = batch.args[name], batch.args[labels]
         yield Mistake(
-            says=f"the softmax of {scores[0].name} is taken over its first axis, the examples, not the classes",
-            values=-np.take_along_axis(special.log_softmax(x, axis=0), y, axis=1)[:, 0],
+            says=f"the softmax of {name} is taken over its first axis, the examples, not the classes",
+            values=-_picked(special.log_softmax(x, axis=0), y),
         )
+        yield Mistake(
+            says=f"{name} is taken for log-probabilities: the log_softmax is missing",
+            values=-_picked(x, y),
+        )
+        yield Mistake(
+            says=f"the softmax of {name} is taken where its logarithm, log_softmax, is meant",
+            values=-_picked(special.softmax(x, axis=1), y),
+        )
+
+
+def of_axis(name: str, scores: Array, labels: Any, got: Array, truth: Array, tolerance: float) -> str:
+    """Which axis of (N, C, d) scores a softmax is taken over where it is not that of the classes; empty for none."""
+    with np.errstate(all="ignore"):
+        wrong = ~close(got, truth, tolerance)
+        for axis, says in ((0, "its first axis, the examples,"), (2, "its last axis, the positions,")):
+            values = -_picked(special.log_softmax(scores, axis=axis), labels)
+            if int(wrong.sum()) >= FEWEST and _explains(values, got, truth, wrong, tolerance):
+                return f"the softmax of {name} of shape (N, C, d) is taken over {says} not the second, the classes"
+    return ""
+
+
+def in_units(contract: Contract, batch: Batch) -> Iterator[tuple[Batch, Mistake]]:
+    """The batch with shares in the place of scores, and the loss that takes them for what they are: where all others
+    clamp or are nan, a forgotten sigmoid or softmax shows."""
+    for arg in contract.args:
+        if arg.name not in batch.args or arg.role != "input" or not arg.differentiable or arg.shared:
+            continue
+        x, kind = batch.args[arg.name], arg.kind
+        scores = isinstance(kind, Logits) or (isinstance(kind, Interval) and _free(kind))
+        if not scores:
+            continue
+        classes = scores_of_classes(contract, batch) is not None
+        shares = special.softmax(x / CALMER, axis=1) if classes else special.expit(x / CALMER)
+        made = replace(batch, args={**batch.args, arg.name: round_to(batch.precision, shares)})
+        undone = np.log if classes else special.logit
+        what = "softmax" if classes else "sigmoid"
+        yield (
+            made,
+            Mistake(
+                says=f"{arg.name} is taken for probabilities: the {what} is missing",
+                values=_values(contract, made, **{arg.name: undone(made.args[arg.name])}),
+            ),
+        )
+
+
+def exchanged_in_torch(contract: Contract, batch: Batch, got: Array, tolerance: float) -> str:
+    """Whether a declared loss is binary cross-entropy of torch with its two arguments exchanged; empty if not."""
+    pair = labelled(contract.args)
+    if pair is None or pair.prediction.dims != pair.target.dims or len(batch.args) != 2:
+        return ""
+    p, t = batch.args[pair.prediction.name], batch.args[pair.target.name]
+    if is_unit(pair.prediction.kind):
+        function, each = "binary_cross_entropy", 100.0 * np.abs(t - p)
+    else:
+        function, each = "binary_cross_entropy_with_logits", np.logaddexp(0.0, t) - t * p
+    each = each.reshape(len(each), -1)
+    if np.isin(t, (0.0, 1.0)).all() and any(close(got, v, tolerance).all() for v in (each.mean(1), each.sum(1))):
+        return (
+            f"{pair.prediction.name} and {pair.target.name} are in each other's place: torch's {function} takes the "
+            "prediction first, and the target second"
+        )
+    return ""
 
 
 def _of_scale(contract: Contract, batch: Batch, truth: Array, got: Array) -> Iterator[Mistake]:
@@ -162,6 +235,13 @@ def _shares(contract: Contract, batch: Batch) -> dict[float, str]:
     return found
 
 
+def explains(mistake: Mistake, got: Array, truth: Array, tolerance: float) -> bool:
+    """Whether a mistake is what is seen in every row, and enough of them are wrong."""
+    with np.errstate(all="ignore"):
+        wrong = ~close(got, truth, tolerance)
+        return int(wrong.sum()) >= FEWEST and _explains(mistake.values, got, truth, wrong, tolerance)
+
+
 def explanation(contract: Contract, batch: Batch, truth: Array, got: Array, tolerance: float) -> tuple[str, int] | None:
     """(what is wrong, a row that shows it), or None where the values are right or no known mistake explains them.
 
@@ -169,10 +249,10 @@ def explanation(contract: Contract, batch: Batch, truth: Array, got: Array, tole
     at least FEWEST of them.
     """
     with np.errstate(all="ignore"):
-        wrong = ~_close(got, truth, tolerance)
+        wrong = ~close(got, truth, tolerance)
         if int(wrong.sum()) < FEWEST:
             return None
-        for source in (_of_inputs, _of_targets, _of_whole_numbers, _of_order, _of_axis):
+        for source in (_of_inputs, _of_targets, _of_whole_numbers, _of_order, _of_classes):
             for mistake in source(contract, batch):
                 if _explains(mistake.values, got, truth, wrong, tolerance):
                     return mistake.says, int(np.argmax(wrong))
@@ -182,13 +262,14 @@ def explanation(contract: Contract, batch: Batch, truth: Array, got: Array, tole
     return None
 
 
-def _close(a: Array, b: Array, tolerance: float) -> Any:
+def close(a: Array, b: Array, tolerance: float) -> Any:
+    """Where two arrays are the same up to a relative difference."""
     return np.abs(a - b) <= tolerance * np.maximum(np.abs(a), np.abs(b)) + tolerance * 1e-3
 
 
 def _explains(values: Array, got: Array, truth: Array, wrong: Any, tolerance: float) -> bool:
     both = np.isfinite(values) & np.isfinite(got) & np.isfinite(truth)
-    return bool((both & wrong).sum() >= FEWEST and _close(values, got, tolerance)[both].all())
+    return bool((both & wrong).sum() >= FEWEST and close(values, got, tolerance)[both].all())
 
 
 def of_gradient(name: str, got: Array, truth: Array, tolerance: float) -> str:
@@ -198,7 +279,7 @@ def of_gradient(name: str, got: Array, truth: Array, tolerance: float) -> str:
         return f"the gradient with respect to {name} is 0 where the value changes with it: nothing is learnt from it"
     with np.errstate(all="ignore"):
         ratio = float(np.median(got[live] / truth[live]))
-    if not _close(ratio * truth, got, tolerance)[live].all():
+    if not close(ratio * truth, got, tolerance)[live].all():
         return (
             f"the gradient with respect to {name} is wrong though the value is right: a part of it is detached, "
             "a backward is wrong, or the formula is right on its domain only, and not beside it"

@@ -63,6 +63,7 @@ LEVELS = {
     "harness.specimen": 1,
     "harness.confident": 4,
     "harness.edges": 4,
+    "harness.crossed": 4,
     "harness.mistakes": 4,
     "harness.inputs": 2,
     "harness.lawbook": 2,

@@ -7,6 +7,8 @@ import re
 from harness.bounds import GRADES
 from harness.checks.base import Check, Context, Outcome, register
 from harness.checks.grading import raised_defect
+from harness.checks.sampling import calm_batches
+from harness.crossed import ROWS, crossed
 from harness.evaluate import Raised
 from harness.records import Finding
 
@@ -23,11 +25,18 @@ def declared(context: Context, raised: Raised | None, topic: str) -> Outcome | N
     return Outcome(findings=(raised_defect(context.subject, raised, said),))
 
 
+def _pairs(context: Context) -> str:
+    """Why a result may have too many numbers, where every example meets every other."""
+    batch = next(calm_batches(context.subject, context.precision, context.device, ROWS, "pairs"))
+    found = crossed(context.subject, batch)
+    return "" if found is None else f"; {found.says}"
+
+
 def _accuracy(context: Context, *, gradient: bool) -> Outcome:
     found = context.measurement()
     if context.subject.misshapen and not gradient:
         message = f"{context.subject.name}: unreduced loss: expected one value a row, got another shape"
-        shapeless = Finding(severity="defect", kind="shape", output="", message=message)
+        shapeless = Finding(severity="defect", kind="shape", output="", message=f"{message}{_pairs(context)}")
         return Outcome(findings=found.irregular or (shapeless,))
     stopped = declared(context, found.raised, context.precision.name) if not found.cases else None
     if stopped is None and gradient:

@@ -225,7 +225,13 @@ def _right_gradient(evidence: Evidence, subject: Subject, batch: Batch, name: st
             evidence.put(defect(subject, "gradient", said, batch=batch, output=name))
             return
     evidence.put(
-        note(subject, "constant", f"a gradient flows to {name}, which the Contract holds constant", output=name)
+        note(
+            subject,
+            "constant",
+            f"a gradient flows to {name}, which the Contract holds constant: where a network makes it, detach it, or "
+            "training moves it to the prediction",
+            output=name,
+        )
     )
 
 

@@ -28,6 +28,7 @@ from harness.certificates import oracle_ulp
 from harness.checks.base import Context, Outcome
 from harness.conditioning import jointly, separately, value_conditioning
 from harness.contract import Contract
+from harness.crossed import Crossed
 from harness.deviations import Departure, Deviation, Fault, Points, admitted
 from harness.evaluate import Observation, Raised, halves, observe
 from harness.judge import Judged, Limits, constant_of, grade_entries, terms_of
@@ -95,6 +96,16 @@ def refusal(context: Context, seen: Observation, *topics: str) -> Outcome | None
 def defect(subject: Subject, kind: str, message: str, *, batch: Batch | None = None, output: str = "") -> Finding:
     case = batch.record() if batch is not None and numbers_in(batch) <= LARGE else None
     return Finding(severity="defect", kind=kind, output=output, message=f"{subject.name}: {message}", case=case)
+
+
+def told_of_pairs(subject: Subject, found: Crossed) -> Finding:
+    """The finding of a loss that meets every example of one argument with every example of the others."""
+    got, want = (np.array2string(a.ravel()[:3], separator=", ") for a in (found.got, found.want))
+    said = f"{found.says}: expected {want} of the rows, got {got}"
+    return msgspec.structs.replace(
+        defect(subject, "mistake", said, batch=found.batch, output="value"),
+        reproduction=text.reproduction(subject, found.batch, "value", found.want.tolist()),
+    )
 
 
 def in_rows(subject: Subject, batch: Batch, wrong: Mask, kind: str, message: str, output: str, want: str) -> Finding:

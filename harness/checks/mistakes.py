@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import combinations
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -12,14 +14,27 @@ from harness.binding import Subject
 from harness.bounds import UNSTABLE
 from harness.cases import Batch
 from harness.checks.base import Check, Context, Outcome, register
-from harness.checks.grading import coefficients_of, defect, in_rows, reduced_truth, refusal, shaped
+from harness.checks.grading import coefficients_of, defect, in_rows, reduced_truth, refusal, shaped, told_of_pairs
 from harness.checks.sampling import calm_batches
-from harness.evaluate import Observation, observe, observe_rows
+from harness.crossed import crossed
+from harness.evaluate import Observation, halves, observe, observe_rows
 from harness.findings import reproduction
 from harness.judge import judge
-from harness.mistakes import FAR, FEWEST, explanation, of_gradient, of_reduction
+from harness.mistakes import (
+    FAR,
+    FEWEST,
+    close,
+    exchanged_in_torch,
+    explains,
+    explanation,
+    in_units,
+    of_axis,
+    of_gradient,
+    of_reduction,
+    scores_of_classes,
+)
 from harness.records import Finding
-from harness.ulp import to_hex
+from harness.ulp import Array, to_hex
 from reference.truth import Truth
 
 ROWS = 48
@@ -37,12 +52,89 @@ def mistakes(context: Context) -> Outcome:
     seen = observe_rows(subject, batch)
     stopped = refusal(context, seen)
     if stopped is not None:
-        return stopped
+        told = tuple(_of_order(subject, batch, seen))
+        return Outcome(findings=told, cases=batch.rows(contract)) if told else stopped
     truth = batch.truth(contract)
     # A wrong formula has a wrong gradient too.
-    found = list(_of_value(subject, batch, truth, seen)) or list(_of_gradients(subject, batch, truth, seen))
-    found += _of_reductions(subject, batch.take(contract, slice(0, FEW_ROWS)))
+    found = list(_of_value(subject, batch, truth, seen)) or list(_of_shares(subject, batch))
+    found = found or list(_of_gradients(subject, batch, truth, seen)) or list(_of_axis(subject, batch, truth))
+    found += _of_reductions(subject, batch.take(contract, slice(0, FEW_ROWS))) or _of_pairs(subject, batch)
     return Outcome(findings=tuple(found), cases=batch.rows(contract))
+
+
+def without_formula(context: Context) -> Outcome:
+    """Of a loss that refers to itself: what shows without a formula."""
+    subject, contract = context.subject, context.subject.contract
+    batch = next(calm_batches(subject, context.precision, context.device, ROWS, "mistakes"))
+    seen = observe_rows(subject, batch, gradients=False)
+    stopped = refusal(context, seen)
+    if stopped is not None:
+        return stopped
+    found = [] if seen.value is None else list(_of_exchanged(subject, batch, seen.value))
+    found += _of_reductions(subject, batch.take(contract, slice(0, FEW_ROWS))) or _of_pairs(subject, batch)
+    return Outcome(findings=tuple(found), cases=batch.rows(contract))
+
+
+def _of_exchanged(subject: Subject, batch: Batch, got: Array) -> Iterator[Finding]:
+    if got.shape == (batch.rows(subject.contract),) and (
+        says := exchanged_in_torch(subject.contract, batch, got, TOLERANCE)
+    ):
+        yield defect(subject, "mistake", says, batch=batch.take(subject.contract, slice(0, 1)), output="value")
+
+
+def _of_pairs(subject: Subject, batch: Batch) -> list[Finding]:
+    """Every example against every other."""
+    found = crossed(subject, replace(batch, reduction=subject.reductions[0] if subject.reductions else "none"))
+    return [] if found is None else [told_of_pairs(subject, found)]
+
+
+def _of_order(subject: Subject, batch: Batch, seen: Observation) -> Iterator[Finding]:
+    """Two arguments that the loss refuses, and that give the right values the other way round."""
+    contract, truth = subject.contract, batch.truth(subject.contract).value.exact
+    args = [a.name for a in contract.args if a.name in batch.args and a.role != "weight"]
+    for first, second in combinations(args, 2):
+
+        def other_way(tensors: Any, parameters: Any, reduction: str, a: str = first, b: str = second) -> Any:
+            return subject.call({**tensors, a: tensors[b], b: tensors[a]}, parameters, reduction)
+
+        other = observe_rows(replace(subject, call=other_way), batch, gradients=False).value
+        if other is not None and other.shape == truth.shape and close(other, truth, TOLERANCE).all():
+            one, two = (subject.places.get(n, n) for n in (first, second))
+            said = (
+                f"the arguments seem to be in TensorFlow's order, target first: called with {one} as the {first} and "
+                f"{two} as the {second} it raises {seen.raised or seen.gradient_raised}, and exchanged it is right"
+            )
+            yield defect(subject, "mistake", said, batch=batch.take(contract, slice(0, 1)))
+            return
+
+
+def _of_shares(subject: Subject, batch: Batch) -> Iterator[Finding]:
+    """A forgotten activation, which shows where scores are shares."""
+    for made, mistake in in_units(subject.contract, batch):
+        truth, seen = made.truth(subject.contract), observe_rows(subject, made)
+        got = shaped(seen, truth).get("value")
+        if got is not None and explains(mistake, got, truth.value.exact, TOLERANCE):
+            row = int(np.argmax(np.abs(got - truth.value.exact)))
+            yield _shown(subject, made, "value", row, (), mistake.says, got, truth.value.exact)
+
+
+def _of_axis(subject: Subject, batch: Batch, truth: Truth) -> Iterator[Finding]:
+    """A softmax over another axis of (N, C, d), of a loss that is right on (N, C)."""
+    contract = subject.contract
+    found = scores_of_classes(contract, batch)
+    if found is None or "spatial" not in contract.layouts or not subject.takes_none:
+        return
+    name, labels = found
+    got = observe(subject, replace(batch, layout="spatial"), gradients=False).value
+    if got is None or got.size != batch.rows(contract):
+        return
+    first, last = halves(batch.rows(contract))
+    scores = np.moveaxis(batch.args[name].reshape(first, last, -1), 1, -1)
+    shape = (first, last)
+    want = truth.value.exact.reshape(shape)
+    if says := of_axis(name, scores, batch.args[labels].reshape(shape), got.reshape(shape), want, TOLERANCE):
+        one = batch.take(contract, slice(0, FEW_ROWS - 1))
+        yield defect(subject, "mistake", says, batch=replace(one, layout="spatial"), output="value")
 
 
 def _of_value(subject: Subject, batch: Batch, truth: Truth, seen: Observation) -> Iterator[Finding]:
@@ -75,11 +167,12 @@ def _of_gradients(subject: Subject, batch: Batch, truth: Truth, seen: Observatio
             yield _shown(subject, batch, j.name, int(row), tuple(map(int, entry)), says, j.got, want)
 
 
-def _of_reductions(subject: Subject, batch: Batch) -> Iterator[Finding]:
+def _of_reductions(subject: Subject, batch: Batch) -> list[Finding]:
     contract = subject.contract
     names = [name for name in subject.reductions if name in contract.reductions]
+    found: list[Finding] = []
     if len(names) < 2 or contract.coupled:
-        return
+        return found
     truth, rows = batch.truth(contract), batch.rows(contract)
     coefficients = {name: coefficients_of(subject, batch, name) for name in names}
     wanted = {
@@ -96,12 +189,9 @@ def _of_reductions(subject: Subject, batch: Batch) -> Iterator[Finding]:
             want = wanted[name]
             said = f"{says}: expected {want!r} of {rows} rows, got {got!r}"
             lines = reproduction(subject, whole, "value", want)
-            yield msgspec.structs.replace(
-                defect(subject, "mistake", said, batch=whole, output="value"),
-                got=to_hex(got),
-                want=to_hex(want),
-                reproduction=lines,
-            )
+            one = defect(subject, "mistake", said, batch=whole, output="value")
+            found.append(msgspec.structs.replace(one, got=to_hex(got), want=to_hex(want), reproduction=lines))
+    return found
 
 
 def _shown(
@@ -115,9 +205,18 @@ def _shown(
     return msgspec.structs.replace(found, got=to_hex(one), want=to_hex(other), count=len(here))
 
 
+WITHOUT_FORMULA = "without a formula"
+
+
+def _run(context: Context) -> Outcome:
+    return without_formula(context) if context.item == WITHOUT_FORMULA else mistakes(context)
+
+
 def _items(subject: Subject) -> tuple[str, ...]:
-    """A loss that refers to itself has no formula to be wrong."""
-    return () if subject.contract.itself else ("",)
+    """A loss that refers to itself has no formula to be wrong; one call that is one row has no other rows beside it."""
+    if not subject.contract.itself:
+        return ("",)
+    return () if subject.contract.coupled else (WITHOUT_FORMULA,)
 
 
-register(Check(name="mistakes", run=mistakes, items=_items, dtypes=lambda subject, item: DTYPES))
+register(Check(name="mistakes", run=_run, items=_items, dtypes=lambda subject, item: DTYPES))

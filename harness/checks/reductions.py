@@ -42,6 +42,7 @@ from harness.checks.sampling import (
     settings_of,
 )
 from harness.contract import Contract
+from harness.crossed import crossed
 from harness.domain import Logits, ignored_index
 from harness.evaluate import Observation, observe
 from harness.generate import seeded
@@ -292,7 +293,10 @@ def _fixed(context: Context) -> Outcome:
     if not reduction:
         wanted = " or ".join(("none", *subject.contract.reductions))
         message = f"expected a result that is {wanted} of the unreduced loss, got shape {seen.shape} and another number"
-        if subject.contract.own_gradients:
+        found = crossed(subject, calm_)
+        if found is not None:
+            message += f"; {found.says}"
+        elif subject.contract.own_gradients:
             message += "; where the loss ties its examples together, call the batch B and not N in the declarations"
         return Outcome(findings=(defect(subject, "reduction", message, batch=calm_, output="value"),), cases=1)
     return _reduction(context, reduction)
