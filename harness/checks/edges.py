@@ -57,7 +57,11 @@ def at_edges(context: Context) -> Outcome:
 
 
 def confident(context: Context) -> Outcome:
-    """A gradient that leads to the label. None is a weakness: a bounded loss means it to be small there."""
+    """A gradient that leads to the label. None, or one away from it, is a weakness.
+
+    A bounded loss means it to be small there, and one that is smoothed or weighs its classes may turn between two wrong
+    ones. That a loss prefers what is wrong altogether is a defect by the law ``right_costs_less``.
+    """
     subject, contract = context.subject, context.subject.contract
     evidence = Evidence(subject=subject, precision=context.precision)
     batch = next(calm_batches(subject, context.precision, context.device, CONFIDENT_ROWS, CONFIDENT))
