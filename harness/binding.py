@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -112,6 +112,15 @@ class Subject:
     @property
     def takes_none(self) -> bool:
         return "none" in self.reductions or self.fixed == "none"
+
+
+def exchanged(subject: Subject, first: str, second: str) -> Subject:
+    """The Subject called with two of its arguments in each other's place."""
+
+    def call(tensors: Mapping[str, Any], parameters: Mapping[str, Any], reduction: str) -> Any:
+        return subject.call({**tensors, first: tensors[second], second: tensors[first]}, parameters, reduction)
+
+    return replace(subject, call=call)
 
 
 def accepted(callable_: Callable[..., Any]) -> tuple[list[str], list[str], bool]:

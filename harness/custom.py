@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import combinations
 from typing import Any
 
 import torch
 
 from harness.adapter import Adapter, Part, defaults_of, fixed_options, label_of, with_options
 from harness.annotations import read
-from harness.binding import BindingError, Call, Option, Subject, accepted, bind
+from harness.binding import BindingError, Call, Option, Subject, accepted, bind, exchanged
+from harness.cases import Batch
 from harness.checks.sampling import calm_batches
 from harness.contract import Arrange, Contract
 from harness.domain import Arg, Embedding
@@ -223,10 +225,23 @@ def _bound(adapter: Adapter, contract: Contract, label: str, setup: str) -> Subj
     return settled(replace(subject, text=adapter.text))
 
 
+def _other_way(subject: Subject, batch: Batch) -> str:
+    """What is said where the loss takes two arguments the other way round."""
+    args = [a.name for a in subject.contract.args if a.name in batch.args and a.role != "weight"]
+    for first, second in combinations(args, 2):
+        if observe_rows(exchanged(subject, first, second), batch, gradients=False).raised is None:
+            return (
+                f"; with {first} and {second} exchanged it gives one: does it take them in TensorFlow's order, "
+                "the target first?"
+            )
+    return ""
+
+
 def _probed(subject: Subject, oracle: Values | None) -> Subject:
     """The Subject with its reference. Raises NoReferenceError where loss or oracle give nothing at ordinary inputs."""
     batch = next(calm_batches(subject, FLOAT64, "cpu", 3, "probe"))
     seen = observe_rows(subject, batch)
     if seen.raised is not None:
-        raise NoReferenceError(f"{subject.name}: expected a result for inputs as declared, got {seen.raised}")
+        said = f"{subject.name}: expected a result for inputs as declared, got {seen.raised}"
+        raise NoReferenceError(f"{said}{_other_way(subject, batch)}")
     return referenced(subject, batch, oracle)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from harness.api import UsageError
 from lossproof import validate
 from lossproof.inputs import binary, logits, positive, probability, real
 
@@ -213,11 +214,23 @@ def test_a_target_that_comes_first_and_is_refused_is_tried_the_other_way(reducti
     assert message.endswith("exchanged it is right")
 
 
-def test_a_loss_that_raises_either_way_has_no_order_to_blame() -> None:
-    def broken(input: Tensor, target: Tensor) -> Tensor:
-        raise RuntimeError("out of order")
+def test_a_declared_target_that_comes_first_is_said_before_anything_is_judged() -> None:
+    def keras(y_true: Tensor, y_pred: Tensor) -> Tensor:
+        return F.cross_entropy(y_pred, y_true)
 
-    assert told(broken, "cross_entropy") == []
+    said = "got NotImplementedError.*; with y_true and y_pred exchanged it gives one: does it take them in TensorFlow"
+    with pytest.raises(UsageError, match=said):
+        validate(keras, inputs=["logits(N, C)", "class_index(N)"])
+    with pytest.raises(UsageError, match=r"out of order$"):
+        validate(out_of_order, inputs=["logits(N, C)", "class_index(N)"])
+
+
+def out_of_order(input: Tensor, target: Tensor) -> Tensor:
+    raise RuntimeError("out of order")
+
+
+def test_a_loss_that_raises_either_way_has_no_order_to_blame() -> None:
+    assert told(out_of_order, "cross_entropy") == []
 
 
 # -- without a formula -------------------------------------------------------------------------------------------------

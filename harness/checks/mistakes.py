@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import combinations
-from typing import Any
 
 import msgspec
 import numpy as np
 
-from harness.binding import Subject
+from harness.binding import Subject, exchanged
 from harness.bounds import UNSTABLE
 from harness.cases import Batch
 from harness.checks.base import Check, Context, Outcome, register
@@ -93,11 +92,7 @@ def _of_order(subject: Subject, batch: Batch, seen: Observation) -> Iterator[Fin
     contract, truth = subject.contract, batch.truth(subject.contract).value.exact
     args = [a.name for a in contract.args if a.name in batch.args and a.role != "weight"]
     for first, second in combinations(args, 2):
-
-        def other_way(tensors: Any, parameters: Any, reduction: str, a: str = first, b: str = second) -> Any:
-            return subject.call({**tensors, a: tensors[b], b: tensors[a]}, parameters, reduction)
-
-        other = observe_rows(replace(subject, call=other_way), batch, gradients=False).value
+        other = observe_rows(exchanged(subject, first, second), batch, gradients=False).value
         if other is not None and other.shape == truth.shape and close(other, truth, TOLERANCE).all():
             one, two = (subject.places.get(n, n) for n in (first, second))
             said = (
