@@ -15,13 +15,14 @@ from harness import records, registry
 from harness.adapter import fixed_options, label_of, with_options
 from harness.annotations import annotated
 from harness.binding import BindingError, Subject, bind, options_of
+from harness.cases import NoReferenceError
 from harness.conduct import undisturbed
 from harness.contract import Arrange, Contract
 from harness.custom import Inputs, custom
 from harness.effort import EFFORTS, Effort
 from harness.evaluate import settled
 from harness.inputs import InputsError
-from harness.itself import NoReferenceError, Values
+from harness.itself import Values
 from harness.lawbook import UnknownLawError
 from harness.laws import Law
 from harness.plan import Trial, catalogue, not_run, plan

@@ -17,6 +17,14 @@ from harness.ulp import PRECISIONS, Array, Precision, to_hex
 from reference.truth import Truth
 
 
+class NoReferenceError(RuntimeError):
+    """A loss in float64, or the oracle of a user, gives no reference at ``batch``, where that is known."""
+
+    def __init__(self, message: str, batch: Batch | None = None) -> None:
+        super().__init__(message)
+        self.batch = batch
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """R cases: one tensor an argument, rows first, float64 exact in the dtype or int64."""

@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.bounds import JOINT_STEPS
-from harness.cases import Batch
+from harness.cases import Batch, NoReferenceError
 from harness.contract import Contract
+from harness.domain.kind import Elementwise
 from harness.ulp import Array, step
-from reference.truth import Truth
+from reference.truth import Output, Truth, trailing
 
 Mask = npt.NDArray[np.bool_]
 
@@ -64,7 +65,7 @@ def value_conditioning(contract: Contract, batch: Batch, truth: Truth) -> Array:
 
 def _changes(contract: Contract, moved: Batch, truth: Truth, outputs: list[str]) -> dict[str, Array]:
     """How far each gradient is from that of ``truth``; ``moved`` may hold its rows several times over."""
-    other = contract.truth(moved.args, moved.parameters)  # not remembered: moved rows do not come back
+    other = _moved_truth(contract, moved, truth)
     changes = {}
     for name in outputs:
         before, after = truth.gradients[name], other.gradients[name]
@@ -76,6 +77,45 @@ def _changes(contract: Contract, moved: Batch, truth: Truth, outputs: list[str])
         change = np.maximum(*apart)
         changes[name] = np.where(np.isnan(change), 0.0, change)
     return changes
+
+
+def _moved_truth(contract: Contract, moved: Batch, truth: Truth) -> Truth:
+    """The oracle at moved rows, not remembered since they do not come back.
+
+    Where a loss that is its own oracle refuses a row, its domain ends before that of the declaration, and the move is
+    not made.
+    """
+    try:
+        return contract.truth(moved.args, moved.parameters)
+    except NoReferenceError:
+        refused = _refused(contract, moved)
+        if refused.all():
+            raise
+    kept = np.flatnonzero(~refused)
+    # Rows that are not asked take the place of the first that is; their outputs are those of no move.
+    index = np.where(refused, kept[0], np.arange(len(refused)))
+    found = contract.truth(moved.take(contract, index).args, moved.parameters)
+    copies = len(refused) // len(truth.value.exact)
+
+    def still(name: str, output: Output) -> Output:
+        own = np.tile(truth.outputs()[name].exact, (copies,) + (1,) * (output.exact.ndim - 1))
+        return replace(output, exact=np.where(trailing(refused, own.ndim), own, output.exact))
+
+    skip = [a.name for a in contract.args if a.shared]
+    return replace(found, gradients={n: still(n, g) for n, g in found.gradients.items() if n not in skip})
+
+
+def _refused(contract: Contract, batch: Batch) -> Mask:
+    """Rows at which the oracle raises, by halves."""
+    try:
+        contract.truth(batch.args, batch.parameters)
+    except NoReferenceError:
+        rows = batch.rows(contract)
+        if rows == 1:
+            return np.ones(1, np.bool_)
+        halves = (slice(0, rows // 2), slice(rows // 2, rows))
+        return np.concatenate([_refused(contract, batch.take(contract, half)) for half in halves])
+    return np.zeros(batch.rows(contract), np.bool_)
 
 
 def separately(contract: Contract, batch: Batch, truth: Truth) -> dict[str, Array]:
@@ -98,8 +138,8 @@ def jointly(contract: Contract, batch: Batch, truth: Truth) -> dict[str, Array]:
         x = batch.args[name]
         slope = truth.gradients[name].exact if name in truth.gradients else np.zeros(x.shape)
         rising = (JOINT_STEPS * np.sign(np.nan_to_num(slope))).astype(np.int64)
-        ways = [_within(contract, name, step(batch.precision, x, by), x) for by in (rising, -rising)]
-        moved.args[name][:] = np.concatenate([np.where(_soft(contract, name, x), way, x) for way in ways])
+        soft = _soft(contract, name, x)
+        moved.args[name][:] = np.concatenate([_within(contract, batch, name, soft, by) for by in (rising, -rising)])
     change = _changes(contract, moved, truth, outputs)
     return {n: change[n].max(axis=0) for n in outputs}
 
@@ -118,7 +158,7 @@ def _entry_by_entry(contract: Contract, batch: Batch, truth: Truth) -> dict[str,
         blocks: list[slice] = []
         for name, where in moves:
             x = batch.args[name]
-            ways = [np.where(where, _within(contract, name, step(batch.precision, x, by), x), x) for by in (1, -1)]
+            ways = [_within(contract, batch, name, where, by) for by in (1, -1)]
             start = blocks[-1].stop if blocks else 0
             blocks.append(slice(start, start + 2 * len(where)))
             moved.args[name].reshape(copies, *x.shape)[blocks[-1]] = np.concatenate(ways)
@@ -155,7 +195,7 @@ def drawn(contract: Contract, batch: Batch, truth: Truth, *, half: int) -> dict[
         x = repeated.args[name]
         soft = _soft(contract, name, x)
         steps = np.where(soft, rng.choice((-1, 1), x.shape), 0)
-        moved[name] = np.where(soft, _within(contract, name, step(batch.precision, x, steps), x), x)
+        moved[name] = _within(contract, repeated, name, soft, steps)
         count += int(np.prod(x.shape[1:]))
     moved_batch = replace(repeated, args={**repeated.args, **moved})
     changes = _changes(contract, moved_batch, truth, _gradients(contract, truth))
@@ -198,6 +238,16 @@ def _repeated(contract: Contract, batch: Batch, copies: int) -> Batch:
     return replace(batch, args=args)
 
 
-def _within(contract: Contract, name: str, moved: Array, x: Array) -> Array:
-    """A move never leaves the domain."""
-    return np.where(contract.arg(name).kind.legal(moved), moved, x)
+def _within(contract: Contract, batch: Batch, name: str, where: Mask, by: npt.NDArray[np.int64] | int) -> Array:
+    """An argument some ordinals away at the entries ``where``, shape (..., *its own); a move never leaves the domain.
+
+    A row that was in the domain stays as it is where the move breaks what its numbers have in common.
+    """
+    kind, x = contract.arg(name).kind, batch.args[name]
+    moved = step(batch.precision, x, by)
+    moved = np.where(where & kind.legal(moved), moved, x)
+    if isinstance(kind, Elementwise):
+        return moved
+    rows = kind.legal_rows(moved.reshape(-1, *x.shape[1:]), batch.precision)
+    rows = rows.reshape(-1, len(x)) | ~kind.legal_rows(x, batch.precision)
+    return np.where(rows.reshape(moved.shape[: -x.ndim] + x.shape[:1] + (1,) * (x.ndim - 1)), moved, x)

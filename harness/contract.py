@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
@@ -14,6 +14,7 @@ from harness.deviations import Deviation, Points
 from harness.domain import Arg
 from harness.laws import Law
 from harness.special import ErrorInput, Special
+from harness.ulp import Precision
 from reference.definition import Definition
 from reference.reductions import mean, total
 from reference.truth import Array, Truth
@@ -131,6 +132,14 @@ class Contract:
             if candidate.name == name:
                 return candidate
         raise KeyError(f"Contract {self.name}: expected one of {[a.name for a in self.args]}, got {name!r}")
+
+    def legal_rows(
+        self, arguments: Mapping[str, Any], precision: Precision, names: Collection[str] | None = None
+    ) -> npt.NDArray[np.bool_]:
+        """Rows in which each of the arguments, or each of ``names``, is in its domain; shape (R,)."""
+        judged = [a for a in self.args if a.name in arguments and not a.shared and (names is None or a.name in names)]
+        found = [a.kind.legal_rows(np.asarray(arguments[a.name]), precision) for a in judged]
+        return np.asarray(np.logical_and.reduce(found), np.bool_)
 
     def pinned(self, options: Mapping[str, Any]) -> Contract:
         """The Contract with the one value of ``options`` for each of its parameters that is among them.

@@ -12,13 +12,13 @@ import torch
 from harness.adapter import Adapter, Part, defaults_of, fixed_options, label_of, with_options
 from harness.annotations import read
 from harness.binding import BindingError, Call, Option, Subject, accepted, bind, exchanged
-from harness.cases import Batch
+from harness.cases import Batch, NoReferenceError
 from harness.checks.sampling import calm_batches
 from harness.contract import Arrange, Contract
 from harness.domain import Arg, Embedding
 from harness.evaluate import observe_rows, settled
 from harness.inputs import REACH, Input, InputsError, Structure, flattened, parsed, sizes_of
-from harness.itself import GRADIENTS_SELF_REFERENCED, NO_SCALES, SELF_REFERENCED, NoReferenceError, Values, referenced
+from harness.itself import GRADIENTS_SELF_REFERENCED, NO_SCALES, SELF_REFERENCED, Values, referenced
 from harness.lawbook import implied, law, order_of_batch
 from harness.laws import Law
 from harness.ulp import FLOAT64

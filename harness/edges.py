@@ -11,18 +11,19 @@ import numpy as np
 from harness.cases import Batch
 from harness.contract import Contract
 from harness.domain import Arg, Choice, ClassIndex, Embedding, Interval, Logits
+from harness.ulp import Precision
 
 CONSTANTS = (0.0, 1.0)
 FREE = (Interval, Choice, ClassIndex, Logits, Embedding)
 """Kinds whose entries are legal one by one."""
 
 
-def _constant(arg: Arg, values: Any, constant: float) -> Any:
+def _constant(arg: Arg, values: Any, constant: float, precision: Precision) -> Any:
     """The argument with one number everywhere; None where the kind does not have it."""
-    if not isinstance(arg.kind, FREE) or (isinstance(arg.kind, Embedding) and not arg.kind.zero and constant == 0.0):
+    if not isinstance(arg.kind, FREE):
         return None
     whole = np.full_like(values, constant)
-    return whole if bool(np.all(arg.kind.legal(whole))) else None
+    return whole if bool(arg.kind.legal_rows(whole, precision).all()) else None
 
 
 def _pairs(contract: Contract, batch: Batch) -> Iterator[tuple[Arg, Arg]]:
@@ -31,7 +32,7 @@ def _pairs(contract: Contract, batch: Batch) -> Iterator[tuple[Arg, Arg]]:
     for i, first in enumerate(real):
         for second in real[i + 1 :]:
             a, b = batch.args[first.name], batch.args[second.name]
-            if a.shape == b.shape and bool(np.all(first.kind.legal(b))):
+            if a.shape == b.shape and bool(first.kind.legal_rows(b, batch.precision).all()):
                 yield first, second
 
 
@@ -59,7 +60,11 @@ def edges(contract: Contract, batch: Batch) -> Iterator[tuple[str, Batch]]:
     groups["arguments"] = list(contract.args)
     for what, members in groups.items():
         for constant in CONSTANTS:
-            found = {a.name: _constant(a, batch.args[a.name], constant) for a in members if a.name in batch.args}
+            found = {
+                a.name: _constant(a, batch.args[a.name], constant, batch.precision)
+                for a in members
+                if a.name in batch.args
+            }
             args = {name: values for name, values in found.items() if values is not None}
             if args:
                 yield made(f"all {what} {constant:g}: {', '.join(args)}", args)

@@ -16,8 +16,10 @@ from harness.binding import Subject
 from harness.cases import Batch
 from harness.contract import Contract
 from harness.domain import Arg, Choice, Interval, Setting
+from harness.domain.kind import Elementwise, over_rows
 from harness.effort import BLOCK, SECOND_ARGUMENTS, Effort
 from harness.ulp import Array, Precision, round_to, step
+from reference.truth import trailing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,17 +202,34 @@ def rows_of(
 ) -> Batch:
     """``rows`` independent random rows, one in six with an argument copied from another of the same shape."""
     setting = Setting(precision=p, dims=size, parameters=choice.parameters)
-    args: dict[str, npt.NDArray[Any]] = {}
+    drawn: dict[str, npt.NDArray[Any]] = {}
     for a in _args(contract, choice):
-        args[a.name] = a.kind.draw(rng, a.shape(rows, size), setting)
-    _copy_across(contract, args, rng, p, choice.parameters)
+        drawn[a.name] = a.kind.draw(rng, a.shape(rows, size), setting)
+    copied = {name: array.copy() for name, array in drawn.items()}
+    _copy_across(contract, copied, rng, p, choice.parameters)
+    args = _arranged(contract, copied, choice.parameters)
+    lost = ~contract.legal_rows(args, p, _real(contract, args))
+    if lost.any():  # copies that no arrangement mends
+        own = _arranged(contract, drawn, choice.parameters)
+        args = {n: a if contract.arg(n).shared else _where(lost, own[n], a) for n, a in args.items()}
     return Batch(
-        args=_arranged(contract, args, choice.parameters),
+        args=args,
         parameters=choice.parameters,
         precision=p,
         device=device,
         origin=origin,
     )
+
+
+def _where(rows: npt.NDArray[np.bool_], one: npt.NDArray[Any], other: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return np.where(trailing(rows, other.ndim), one, other)
+
+
+def _real(contract: Contract, args: Mapping[str, Any]) -> list[str]:
+    """The arguments that a copy may be made of, or be."""
+    return [
+        a.name for a in contract.args if a.name in args and not a.kind.integral and not a.shared and a.role != "weight"
+    ]
 
 
 def _copy_across(
@@ -224,7 +243,7 @@ def _copy_across(
 
     The copy is equal, a few ulps off, negated, scaled, shifted.
     """
-    real = [a for a in contract.args if a.name in args and not a.kind.integral and not a.shared and a.role != "weight"]
+    real = [contract.arg(name) for name in _real(contract, args)]
     numbers = [float(v) for v in parameters.values() if isinstance(v, float)] or [1.0]
     for source, copy in itertools.combinations(real, 2):
         x, y = args[source.name], args[copy.name]
@@ -241,7 +260,10 @@ def _copy_across(
                 [how == 0, how == 1, how == 2, how == 3], [picked, near, -picked, picked * 2.0], picked + away
             )
         moved = np.clip(round_to(p, moved), -p.largest, p.largest)
-        y[chosen] = np.where(copy.kind.legal(moved), moved, y[chosen])
+        taken = copy.kind.legal(moved)
+        if not isinstance(copy.kind, Elementwise):
+            taken = trailing(over_rows(taken), taken.ndim)
+        y[chosen] = np.where(taken, moved, y[chosen])
 
 
 # -- the hunt ----------------------------------------------------------------------------------------------------------

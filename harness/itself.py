@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.binding import Subject
-from harness.cases import Batch
+from harness.cases import Batch, NoReferenceError
 from harness.evaluate import Observation, adjoint_rounding, observe_rows
 from harness.mapped import Mapped, apart, can_be_mapped, mapped, mapped_rounding
 from harness.ulp import FLOAT64, Array
@@ -25,10 +25,6 @@ NO_SCALES = (
 
 Values = Callable[..., Any]
 """An oracle of a user: float64 arrays by name, rows first -> values (R,)."""
-
-
-class NoReferenceError(RuntimeError):
-    """The loss in float64, or the oracle of a user, gives no reference."""
 
 
 def _over_rows(array: npt.NDArray[Any], ndim: int) -> Array:
@@ -79,9 +75,10 @@ class Itself:
             seen = observe_rows(self.subject, batch)
             if seen.raised is not None or seen.value is None:
                 name = self.subject.name
-                raise NoReferenceError(f"{name} in float64: expected a result to refer to, got {seen.raised}")
+                where = batch if seen.raised is None else seen.raised.batch
+                raise NoReferenceError(f"{name} in float64: expected a result to refer to, got {seen.raised}", where)
         assert seen.value is not None
-        own = seen.value if self.values is None else asked(self.values, batch.args, len(seen.value))
+        own = seen.value if self.values is None else asked(self.values, batch, len(seen.value))
         return _truth(own, seen.gradients, batch.args)
 
     def adjoints(self, args: Mapping[str, npt.NDArray[Any]]) -> Mapping[str, Array]:
@@ -104,15 +101,16 @@ class Itself:
         return self._mapped
 
 
-def asked(values: Values, args: Mapping[str, npt.NDArray[Any]], rows: int) -> Array:
+def asked(values: Values, batch: Batch, rows: int) -> Array:
     """What the oracle of a user gives. Raises NoReferenceError unless it is one finite or infinite number a row."""
     with np.errstate(all="ignore"):
         try:
-            found = np.asarray(values(**args), np.float64)
+            found = np.asarray(values(**batch.args), np.float64)
         except Exception as error:
-            raise NoReferenceError(f"oracle: expected values, got {type(error).__name__}: {error}") from None
+            said = f"oracle: expected values, got {type(error).__name__}: {error}"
+            raise NoReferenceError(said, batch) from None
     if found.shape != (rows,):
-        raise NoReferenceError(f"oracle: expected one value a row, shape ({rows},), got {found.shape}")
+        raise NoReferenceError(f"oracle: expected one value a row, shape ({rows},), got {found.shape}", batch)
     return found
 
 

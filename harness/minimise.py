@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from harness.cases import Batch
 from harness.contract import Contract
-from harness.domain import ClassIndex, Length, MultiLabelIndex
+from harness.domain import ClassIndex, Length, MultiLabelIndex, Simplex
 from harness.ulp import Array, Precision, round_to
 
 Fails = Callable[[Batch], npt.NDArray[np.bool_]]
@@ -131,8 +131,11 @@ def _shrunk_dimensions(contract: Contract, batch: Batch) -> list[Batch]:
                         args[a.name] = np.where(t >= 0, np.searchsorted(kept, t), t)
                 elif a.name in args and isinstance(a.kind, Length) and a.kind.of == dim:
                     args[a.name] = np.minimum(args[a.name], len(kept))
-            if valid:
-                results.append(replace(batch, args=args))
+                elif a.name in args and isinstance(a.kind, Simplex) and a.dims[-1:] == (dim,):
+                    args[a.name] = a.kind.normalised(args[a.name], batch.precision)
+            narrower = replace(batch, args=args)
+            if valid and _admitted(contract, batch, narrower).all():
+                results.append(narrower)
     return results
 
 
@@ -193,6 +196,7 @@ def _simplified(contract: Contract, batch: Batch, fails: Fails, *, call: int, le
         many = _varied(contract, batch, variants)
         stale = np.array([v.key in passed for v in variants])
         order = np.lexsort((row_complexity(contract, many), stale))
+        order = order[_admitted(contract, batch, many)[order]]
         numbers = sum(a.size for n, a in batch.args.items() if not contract.arg(n).shared)
         cost = max(numbers, call)
         found, judged = _first(contract, many, order[: left // cost], fails, at_once=AT_ONCE[call])
@@ -202,6 +206,16 @@ def _simplified(contract: Contract, batch: Batch, fails: Fails, *, call: int, le
         passed |= {variants[i].key for i in order[:judged]}
         batch = many.take(contract, np.array([found]))
     return batch, left
+
+
+def _admitted(contract: Contract, batch: Batch, changed: Batch) -> npt.NDArray[np.bool_]:
+    """Rows made of the one of ``batch`` in which no argument has left its domain; one that was outside may stay so."""
+    args, p = batch.args, batch.precision
+    inside = [
+        a.name for a in contract.args if a.name in args and not a.shared and a.kind.legal_rows(args[a.name], p).all()
+    ]
+    found = contract.legal_rows(changed.args, p, inside)
+    return np.broadcast_to(found, changed.rows(contract))
 
 
 def _holds(fails: Fails, batch: Batch) -> bool:
@@ -250,11 +264,25 @@ def _variants(contract: Contract, batch: Batch) -> list[Variant]:
             several = _simpler_together(flat[stretch], batch.precision)
             simpler = [v for v in several if complexity(v).sum() < here[stretch].sum() and np.all(arg.kind.legal(v))]
             variants.extend(Variant(name, stretch.start, stretch.stop, tuple(v.tolist())) for v in simpler)
+        if isinstance(arg.kind, Simplex) and not arg.kind.log:
+            variants.extend(_simpler_shares(name, array))
         for i in range(min(len(flat), MOST)):
             candidates = np.array(_simpler(float(flat[i]), batch.precision))
             chosen = candidates[(complexity(candidates) < here[i]) & arg.kind.legal(candidates)]
             variants.extend(Variant(name, i, i + 1, (candidate,)) for candidate in chosen.tolist())
     return variants
+
+
+def _simpler_shares(name: str, array: Array) -> Iterator[Variant]:
+    """All of the probability to the largest share of a row, or half of it to each of the two largest."""
+    width = array.shape[-1]
+    for number, shares in enumerate(array.reshape(-1, width)):
+        largest = np.argsort(-shares, kind="stable")
+        for few in range(1, min(width, 2) + 1):
+            simple = np.zeros(width)
+            simple[largest[:few]] = 1.0 / few
+            if complexity(simple).sum() < complexity(shares).sum():
+                yield Variant(name, number * width, (number + 1) * width, tuple(simple.tolist()))
 
 
 def _varied(contract: Contract, batch: Batch, variants: Sequence[Variant]) -> Batch:

@@ -116,7 +116,8 @@ def differentiate(subject: Subject, batch: Batch, mode: str, leaves: tuple[str, 
     The exception of a derivative that does not exist comes first: gradcheck would report it as a mismatch.
     """
     tensors = tensors_of(subject, batch, gradients=False)
-    inputs = tuple(tensors.pop(n).requires_grad_() for n in leaves)
+    # A loss that raises leaves them moved by a finite difference.
+    inputs = tuple(tensors.pop(n).clone().requires_grad_() for n in leaves)
 
     def loss(*values: Tensor) -> Tensor:
         given = {**tensors, **dict(zip(leaves, values, strict=True))}

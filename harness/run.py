@@ -15,8 +15,9 @@ import torch
 
 from harness import conduct, records
 from harness.binding import Subject
+from harness.cases import NoReferenceError
 from harness.checks.base import Context, Outcome, answered
-from harness.checks.grading import defect
+from harness.checks.grading import defect, without_reference
 from harness.checks.ledger import witness_batch
 from harness.conduct import Change
 from harness.contract import Contract
@@ -92,12 +93,17 @@ def run(trial: Trial, effort: Effort, *, strict: bool, baseline: Subject | None 
     before = conduct.state()
     try:
         kept = trial.subject.specimen is not None
-        outcome = _explained(trial, answered(trial.check, context) if kept else trial.check.run(context))
+        surveyed = trial.check.name == SURVEY_CHECK
+        try:
+            found = answered(trial.check, context) if kept else trial.check.run(context)
+        except NoReferenceError as error:
+            found, surveyed = without_reference(context, error), False
+        outcome = _explained(trial, found)
         if baseline is not None and trial.check.name not in CASE_BY_CASE:
             outcome = _set_apart(trial, outcome, replace(context, subject=replace(baseline, faults=()), baseline=None))
         result = verdict(outcome, trial.subject, strict=strict)
         reason = outcome.unsupported or ", ".join(outcome.stale)
-        if trial.check.name == SURVEY_CHECK and not outcome.unsupported:
+        if surveyed and not outcome.unsupported:
             lines.append(context.measurement().record)
     except Exception:
         outcome, result, reason = Outcome(), "error", traceback.format_exc()

@@ -10,8 +10,11 @@ from harness.binding import Subject
 from harness.cases import Batch
 from harness.checks.base import Check, Context, Outcome, register
 from harness.checks.grading import Evidence, VacuousCheckError, covered_rows, defect, refused
-from harness.checks.sampling import calm, first_sizes, settings_of
+from harness.checks.sampling import calm, first_sizes, joined, settings_of
+from harness.contract import Contract
 from harness.deviations import Mask
+from harness.domain.kind import Elementwise, over_rows
+from harness.evaluate import Raised
 from harness.generate import Choices, seeded
 from harness.probe import differentiate
 from harness.ulp import FLOAT64
@@ -22,6 +25,11 @@ SLOW_ROWS = 3
 """Rows whose Jacobian is compared entry by entry."""
 WIDTH = 4
 """Largest size of a named dimension: the slow mode is quadratic."""
+CALM, STEP = 64.0, 1e-5
+"""Of kinds that tie the numbers of a row together: the largest number that is moved, and more than it is moved by."""
+NEAR, DRAWS = 1e-4, 8
+"""How near two numbers of a row of a declared loss may be, and how often rows are drawn for enough with room."""
+MISMATCH = "GradcheckError"
 DONATED = "compiled with non-empty donated buffers"
 """What torch.compile says where the same backward is asked again, as finite differences do and training does not."""
 TOPICS = {"gradcheck": "gradient", "gradgradcheck": "double backward", "forward-mode": "forward-mode"}
@@ -43,20 +51,64 @@ def smooth_rows(subject: Subject, batch: Batch) -> Mask:
     return rows
 
 
-def _batch(subject: Subject, choice: Choices, rows: int, device: str) -> Batch:
-    contract = subject.contract
+def has_room(contract: Contract, batch: Batch, name: str) -> Mask:
+    """Rows that a finite difference in any number of an argument leaves in its domain, and does not round away."""
+    kind, x = contract.arg(name).kind, batch.args[name]
+    inside = np.ones(len(x), np.bool_)
+    if isinstance(kind, Elementwise):
+        return inside
+    inside &= over_rows(np.abs(x) <= CALM)
+    for place in np.ndindex(x.shape[1:]):
+        for by in (-STEP, STEP):
+            moved = x.copy()
+            moved[(slice(None), *place)] += by
+            inside &= kind.legal_rows(moved, batch.precision)
+    return inside
+
+
+def _roomy(contract: Contract, batch: Batch) -> Batch:
+    """The rows that have room in every argument in which any has: of probabilities that sum to 1 none has.
+
+    Nobody says where such a loss has its kinks; most are where two of its numbers meet.
+    """
+    names = [a.name for a in contract.args if a.differentiable and not a.shared and a.name in batch.args]
+    masks = [has_room(contract, batch, name) for name in names]
+    numbers = [batch.args[name].reshape(batch.rows(contract), -1) for name in names]
+    if numbers:
+        apart = np.diff(np.sort(np.concatenate(numbers, axis=1), axis=1), axis=1) > NEAR
+        masks.append(over_rows(apart))
+    masks = [m for m in masks if m.any()]
+    inside = np.logical_and.reduce(masks) if masks else np.ones(batch.rows(contract), np.bool_)
+    return batch if inside.all() else batch.take(contract, np.flatnonzero(inside))
+
+
+def _drawn(contract: Contract, choice: Choices, rows: int, device: str) -> Batch:
+    """So many calm rows with room for a finite difference, or as many as some draws have."""
     size = {d: min(n, WIDTH) for d, n in first_sizes(contract).items()}
-    drawn = calm(
-        contract, choice, size, 2 * rows, seeded(contract.name, "derivatives"), FLOAT64, device=device, interior=True
-    )
+    found: Batch | None = None
+    for again in range(DRAWS):
+        rng = seeded(contract.name, "derivatives", *([again] if again else []))
+        drawn = calm(contract, choice, size, rows, rng, FLOAT64, device=device, interior=True)
+        if contract.own_gradients:
+            drawn = _roomy(contract, drawn)
+        found = drawn if found is None else joined(contract, found, drawn)
+        if found.rows(contract) >= rows:
+            break
+    assert found is not None
+    return found
+
+
+def _batch(subject: Subject, choice: Choices, rows: int, device: str) -> Batch:
+    drawn = _drawn(subject.contract, choice, 2 * rows, device)
     good = np.flatnonzero(smooth_rows(subject, drawn))[: rows if subject.takes_none else 1]
-    return drawn.take(contract, good)
+    return drawn.take(subject.contract, good)
 
 
 def _derivative(context: Context, mode: str) -> Outcome:
     subject, contract = context.subject, context.subject.contract
     evidence = Evidence(subject=subject, precision=context.precision)
     options = settings_of(subject)
+    refusals: dict[str, Raised] = {}
     for number, choice in enumerate(options):
         for rows, fast in ((FAST_ROWS, True), (SLOW_ROWS, False)):
             if not fast and number not in (0, len(options) - 1):
@@ -68,16 +120,29 @@ def _derivative(context: Context, mode: str) -> Outcome:
                 continue
             batch = replace(batch, reduction="none")
             raised = differentiate(subject, batch, mode, leaves, fast=fast)
+            if raised is not None and raised.type != MISMATCH:
+                # Finite differences leave a domain in which no row has room: a loss may refuse what is outside.
+                inside = tuple(n for n in leaves if has_room(contract, batch, n).any())
+                if inside != leaves:
+                    refusals[", ".join(n for n in leaves if n not in inside)] = raised
+                    raised = differentiate(subject, batch, mode, inside, fast=fast) if inside else None
+                    if not inside:
+                        continue
             evidence.cases += batch.rows(contract)
             if raised is None:
                 continue
             if DONATED in raised.message:
                 return Outcome(unsupported=f"{mode} asks twice of a compiled loss: {_brief(raised.message)}")
-            if raised.type != "GradcheckError":
+            if raised.type != MISMATCH:
                 return refused(context, raised, TOPICS[mode], mode)
             where = f"{mode} with {dict(choice.parameters)}"
             said = f"{where}: derivatives differ from finite differences: {_brief(raised.message)}"
             evidence.put(defect(subject, mode, said, batch=batch))
+    if refusals:
+        said = "; ".join(
+            f"of {names}, which finite differences take out of its domain: {r}" for names, r in refusals.items()
+        )
+        return replace(evidence.outcome(), unsupported=f"{mode} is not asked {said}")
     everywhere = tuple(d.name for d in subject.contract.deviations if d.outputs != ("value",))
     if not evidence.cases and everywhere:
         return Outcome(excused=everywhere)
@@ -116,7 +181,7 @@ def stop_gradient(context: Context) -> Outcome:
     if raised is None:
         said = f"expected the gradient with respect to {name} to be stopped, got the derivative: a detach() is missing?"
         evidence.put(defect(subject, "gradient flows", said, batch=batch, output=name))
-    elif raised.type != "GradcheckError":
+    elif raised.type != MISMATCH:
         return refused(context, raised, TOPICS["gradcheck"], "gradcheck")
     return evidence.outcome()
 

@@ -23,18 +23,18 @@ from harness.bounds import (
     kind_of,
     severity,
 )
-from harness.cases import Batch
+from harness.cases import Batch, NoReferenceError
 from harness.certificates import oracle_ulp
 from harness.checks.base import Context, Outcome
 from harness.conditioning import jointly, separately, value_conditioning
 from harness.contract import Contract
 from harness.crossed import Crossed
 from harness.deviations import Departure, Deviation, Fault, Points, admitted
-from harness.evaluate import Observation, Raised, halves, observe
+from harness.evaluate import Observation, Raised, halves, observe, observe_rows
 from harness.judge import Judged, Limits, constant_of, grade_entries, terms_of
 from harness.minimise import one_row
 from harness.records import Finding
-from harness.ulp import Array, Precision, distance
+from harness.ulp import FLOAT64, Array, Precision, distance
 from reference.reductions import reduce
 from reference.truth import Output, Truth, trailing
 
@@ -85,6 +85,36 @@ def raised_defect(subject: Subject, raised: Raised, message: str) -> Finding:
         return found
     gradients = observe(subject, batch, gradients=False).raised is None
     return msgspec.structs.replace(found, reproduction=text.call_lines(subject, batch, gradients=gradients))
+
+
+def without_reference(context: Context, error: NoReferenceError) -> Outcome:
+    """The outcome of a check whose reference the loss in float64, or the oracle of a user, refuses to give.
+
+    An input at which the loss raises in the dtype under test too is a finding of its own. What it refuses in float64
+    alone, such as probabilities that sum to 1 only as well as a narrower dtype can hold, leaves nothing to judge by;
+    nor does what is outside the domain.
+    """
+    subject, contract, p = context.subject, context.subject.contract, context.precision
+    if error.batch is None:
+        return Outcome(findings=(defect(subject, "no reference", str(error)),))
+    batch = replace(error.batch, precision=p, device=context.device)
+    seen = observe_rows(subject, batch)
+    if seen.raised is not None:
+        said = f"raised where other inputs did not: {seen.raised}"
+        return Outcome(findings=(raised_defect(subject, replace(seen.raised, batch=batch), said),))
+    refuses = p is not FLOAT64 and observe_rows(subject, error.batch).raised is not None
+    if refuses or not contract.legal_rows(batch.args, p).all():
+        return Outcome(unsupported=f"not judged, for want of a reference: {error}")
+
+    def shows(part: Batch) -> bool:
+        try:
+            part.truth(contract)
+        except NoReferenceError:
+            return True
+        return False
+
+    found = defect(subject, "no reference", str(error), batch=one_row(contract, error.batch, shows))
+    return Outcome(findings=(found,))
 
 
 def refusal(context: Context, seen: Observation, *topics: str) -> Outcome | None:

@@ -8,62 +8,111 @@ import msgspec
 import numpy as np
 
 from harness.binding import Subject
+from harness.cases import Batch
 from harness.checks.base import Check, Context, Outcome, register
 from harness.checks.grading import Evidence, Mask, note, refusal
 from harness.checks.relation import Side, broken_law, finished, judge_relation, side
 from harness.checks.rows import general
 from harness.checks.sampling import calm_batches, mixed_batches
+from harness.contract import Contract
 from harness.evaluate import Raised
 from harness.findings import show
-from harness.laws import Inequality, Law, NotAbove, Sibling, Vanishing
+from harness.laws import Inequality, Law, Moved, NotAbove, Sibling, Vanishing
 from harness.probe import sibling
 from harness.ulp import Array
+from reference.truth import trailing
 
 ROWS = 512
 CALM_ROWS = 128
 SINGLES = 24
 """Rows where the Subject has to be called with one at a time."""
+WHOLE = 64
+"""Rows of whole numbers, of which few are enough for a law that applies to them."""
 
 
 def _declared(context: Context, law: Law) -> Outcome:
-    subject, contract = context.subject, context.subject.contract
-    evidence = Evidence(subject=subject, precision=context.precision)
+    subject, p = context.subject, context.precision
+    evidence = Evidence(subject=subject, precision=p)
     rows = ROWS if subject.takes_none else SINGLES
-    for batch in mixed_batches(subject, context.precision, context.device, rows, "laws"):
-        before = side(subject, batch)
-        stopped = refusal(context, before.seen)
+    for batch in mixed_batches(subject, p, context.device, rows, "laws"):
+        stopped = _asked(context, law, batch, evidence)
         if stopped is not None:
             return stopped
-        with np.errstate(all="ignore"):
-            moved = law.move(batch.points(contract, before.truth))
-        applies = np.broadcast_to(np.asarray(moved.applies, np.bool_), before.truth.value.exact.shape)
-        if isinstance(law, Sibling):
-            other = sibling(law.loss, moved.args, law.real, moved.parameters, batch)
-            if isinstance(other, Raised) and other.type == "NotImplementedError":
-                return Outcome(findings=(note(subject, "not supported", f"{law.name}: the sibling raised {other}"),))
-            if isinstance(other, Raised):
-                raise RuntimeError(f"{law.name}: the sibling raised {other}")
-            _judge_sibling(evidence, law.name, before, other, applies, moved.factor)
-            continue
-        index = np.flatnonzero(applies)
-        if not index.size:
-            continue
-        parameters = {k: v for k, v in moved.parameters.items() if k in subject.parameters}
-        args = {k: v if contract.arg(k).shared else v[index] for k, v in moved.args.items()}
-        after = side(subject, replace(batch, args=args, parameters=parameters))
-        stopped = refusal(context, after.seen, law.name)
-        if stopped is not None:
-            return stopped
-        everywhere = np.ones(len(index), np.bool_)
-        if isinstance(law, Inequality):
-            _judge_sign(evidence, law.name, after, everywhere, below=True)
-        elif isinstance(law, Vanishing):
-            _judge_sign(evidence, law.name, after, everywhere, below=False)
-        else:
-            factor = np.broadcast_to(moved.factor, applies.shape)[index]
-            outputs = {k: (source, sign) for k, (source, sign) in law.gradients.items()}
-            judge_relation(evidence, law.name, before.take(index), after, everywhere, factor=factor, outputs=outputs)
+    if subject.contract.own_gradients and _unasked(evidence):
+        # A law of a user that no such row satisfies exactly, as few do whose numbers have many digits.
+        for batch in calm_batches(subject, p, context.device, min(rows, WHOLE), "laws"):
+            stopped = _asked(context, law, whole(subject.contract, batch), evidence)
+            if stopped is not None:
+                return stopped
+        if _unasked(evidence):
+            return Outcome(unsupported=f"{law.name}: no row of {p.name} was found in which it can hold exactly")
     return finished(context, evidence)
+
+
+def _unasked(evidence: Evidence) -> bool:
+    return not evidence.cases and not evidence.spoiled
+
+
+def whole(contract: Contract, batch: Batch) -> Batch:
+    """The batch with whole numbers, where they are in the domain: they can be moved and scaled without rounding."""
+    args = dict(batch.args)
+    for name, array in batch.args.items():
+        arg = contract.arg(name)
+        if arg.role == "input" and not arg.kind.integral and not arg.shared:
+            rounded = np.rint(array) + 0.0
+            rows = arg.kind.legal_rows(rounded, batch.precision)
+            args[name] = np.where(trailing(rows, array.ndim), rounded, array)
+    return replace(batch, args=args)
+
+
+def _inside(contract: Contract, batch: Batch, moved: Moved) -> Mask:
+    """Rows that a law of a user leaves in the domain; one of the catalogue says itself where it applies."""
+    changed = [
+        a.name
+        for a in contract.args
+        if a.name in moved.args and not a.kind.integral and moved.args[a.name] is not batch.args.get(a.name)
+    ]
+    return contract.legal_rows(moved.args, batch.precision, changed if contract.own_gradients else ())
+
+
+def _asked(context: Context, law: Law, batch: Batch, evidence: Evidence) -> Outcome | None:
+    """Judge a law at the rows of a batch; the outcome where the Subject raised."""
+    subject, contract = context.subject, context.subject.contract
+    before = side(subject, batch)
+    stopped = refusal(context, before.seen)
+    if stopped is not None:
+        return stopped
+    with np.errstate(all="ignore"):
+        moved = law.move(batch.points(contract, before.truth))
+    applies = np.broadcast_to(np.asarray(moved.applies, np.bool_), before.truth.value.exact.shape)
+    applies = applies & _inside(contract, batch, moved)
+    if isinstance(law, Sibling):
+        other = sibling(law.loss, moved.args, law.real, moved.parameters, batch)
+        if isinstance(other, Raised) and other.type == "NotImplementedError":
+            return Outcome(findings=(note(subject, "not supported", f"{law.name}: the sibling raised {other}"),))
+        if isinstance(other, Raised):
+            raise RuntimeError(f"{law.name}: the sibling raised {other}")
+        _judge_sibling(evidence, law.name, before, other, applies, moved.factor)
+        return None
+    index = np.flatnonzero(applies)
+    if not index.size:
+        return None
+    parameters = {k: v for k, v in moved.parameters.items() if k in subject.parameters}
+    args = {k: v if contract.arg(k).shared else v[index] for k, v in moved.args.items()}
+    after = side(subject, replace(batch, args=args, parameters=parameters))
+    stopped = refusal(context, after.seen, law.name)
+    if stopped is not None:
+        return stopped
+    everywhere = np.ones(len(index), np.bool_)
+    if isinstance(law, Inequality):
+        _judge_sign(evidence, law.name, after, everywhere, below=True)
+    elif isinstance(law, Vanishing):
+        _judge_sign(evidence, law.name, after, everywhere, below=False)
+    else:
+        factor = np.broadcast_to(moved.factor, applies.shape)[index]
+        outputs = {k: (source, sign) for k, (source, sign) in law.gradients.items()}
+        judge_relation(evidence, law.name, before.take(index), after, everywhere, factor=factor, outputs=outputs)
+    return None
 
 
 def ordered(context: Context, law: NotAbove) -> Outcome:

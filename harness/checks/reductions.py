@@ -47,7 +47,7 @@ from harness.domain import Logits, ignored_index
 from harness.evaluate import Observation, observe
 from harness.generate import seeded
 from harness.judge import Judged
-from harness.ulp import FLOAT32, Array
+from harness.ulp import FLOAT32, FLOAT64, Array, Precision
 from reference.truth import Truth
 
 ROWS = (1, 7, 1000)
@@ -260,10 +260,10 @@ def _live(subject: Subject, batch: Batch) -> Batch:
     return batch.take(subject.contract, live) if live.size else batch
 
 
-def fixed_reduction(subject: Subject) -> str:
+def fixed_reduction(subject: Subject, p: Precision = FLOAT32) -> str:
     """The reduction that a callable without the keyword applies: ``none``, one of the Contract's, or empty."""
     contract = subject.contract
-    calm_ = next(calm_batches(subject, FLOAT32, "cpu", 64, "fixed"))
+    calm_ = next(calm_batches(subject, p, "cpu", 64, "fixed"))
     # Of rows that are all 0 a sum and a mean are the same.
     batch = plain(replace(subject, fixed="none"), _live(subject, calm_), 7)
     seen = observe(subject, batch, gradients=False)
@@ -287,7 +287,8 @@ def _fixed(context: Context) -> Outcome:
     stopped = refusal(context, seen, "reduction")
     if stopped is not None:
         return stopped
-    reduction = fixed_reduction(subject)
+    # The reference is asked of numbers of float64 where these are judged; the halves are too coarse to tell.
+    reduction = fixed_reduction(subject, FLOAT64 if context.precision is FLOAT64 else FLOAT32)
     if reduction == "none":
         return Outcome(cases=1)
     if not reduction:
@@ -332,7 +333,9 @@ def _layout(context: Context, layout: str) -> Outcome:
             )
             if not index.size:
                 continue
-            limits = limits_of(contract, batch, truth, name, index).mixed
+            bounds = limits_of(contract, batch, truth, name, index)
+            # A value that refers to itself is known no better than its scale.
+            limits = bounds.absolute if contract.itself else bounds.mixed
             with np.errstate(invalid="ignore"):
                 off = differ[index] & ~(np.abs(one[name][index] - other[name][index]) <= 2.0 * limits)
             worse = index[off.reshape(len(off), -1).any(axis=1)]

@@ -18,6 +18,8 @@ from harness.ulp import Array, Precision, round_to
 
 SPREAD = 3.0
 """Standard deviation of calm scores."""
+WIDE = 64.0
+"""Width of an interval from which its numbers are drawn as if its far ends were not there."""
 ELEMENTS = 2**15
 """Numbers of one argument in a batch; a vector loss gets fewer rows."""
 
@@ -91,13 +93,13 @@ def _calm_interval(kind: Interval, shape: tuple[int, ...], rng: np.random.Genera
     low, high = np.isfinite(kind.low), np.isfinite(kind.high)
     if kind.whole:
         return np.asarray(rng.poisson(3.0, shape) + (kind.low if low else 0.0), np.float64)
-    if low and high:
+    if low and high and kind.high - kind.low <= WIDE:
         return kind.low + (kind.high - kind.low) * rng.uniform(0.05, 0.95, shape)
-    if low:
-        return kind.low + np.exp(rng.standard_normal(shape))
-    if high:
-        return kind.high - np.exp(rng.standard_normal(shape))
-    return rng.normal(0.0, SPREAD, shape)
+    if low and not kind.low < -SPREAD:
+        return np.minimum(kind.low + np.exp(rng.standard_normal(shape)), kind.high)
+    if high and not kind.high > SPREAD:
+        return np.maximum(kind.high - np.exp(rng.standard_normal(shape)), kind.low)
+    return np.clip(rng.normal(0.0, SPREAD, shape), kind.low, kind.high)
 
 
 def calm_batches(subject: Subject, p: Precision, device: str, rows: int, salt: str) -> Iterator[Batch]:

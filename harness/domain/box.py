@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.domain.kind import Generator, Setting
-from harness.ulp import Array, from_ordinal, round_to, to_ordinal
+from harness.domain.kind import Generator, Setting, over_rows
+from harness.ulp import Array, Precision, from_ordinal, round_to, to_ordinal
 
 LARGEST = 2.0**56
 SMALLEST = 2.0**-56
@@ -26,7 +26,7 @@ class Box:
 
     Boxes of the unit square and of images, whole and fractional; on a lattice of few numbers, where two boxes share
     edges, touch, are nested or the same; tiny, thin and huge ones. Two boxes drawn apart are often disjoint; copies
-    across arguments make them identical or nearly so. ``legal`` speaks of single numbers: :func:`mended` of rows.
+    across arguments make them identical or nearly so. ``legal`` speaks of single numbers, ``legal_rows`` of boxes.
     """
 
     largest: float = LARGEST
@@ -44,6 +44,12 @@ class Box:
 
     def legal(self, values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
         return np.asarray(np.abs(values) <= self.largest, np.bool_)
+
+    def legal_rows(self, values: npt.NDArray[Any], precision: Precision) -> npt.NDArray[np.bool_]:
+        """Rows of boxes whose corners are in order, every side at least ``smallest``."""
+        with np.errstate(all="ignore"):
+            wide = values[..., 2:] - values[..., :2] >= self.smallest
+        return over_rows(self.legal(values)) & over_rows(wide)
 
     def draw(self, rng: Generator, shape: tuple[int, ...], setting: Setting) -> Array:
         p = setting.precision

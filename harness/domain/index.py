@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.domain.kind import Generator, Setting
+from harness.domain.kind import Elementwise, Generator, Setting
 
 
 def ignored_index(parameter: int | None) -> int:
@@ -17,7 +17,7 @@ def ignored_index(parameter: int | None) -> int:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClassIndex:
+class ClassIndex(Elementwise):
     """An index in 0 .. sizes[classes] - 1; where ``ignored`` names a parameter, sometimes that parameter's value."""
 
     classes: str = "C"
@@ -44,7 +44,7 @@ class ClassIndex:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MultiLabelIndex:
+class MultiLabelIndex(Elementwise):
     """Rows of class indices, distinct, of which nothing counts after the first -1."""
 
     classes: str = "C"
@@ -63,7 +63,7 @@ class MultiLabelIndex:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Length:
+class Length(Elementwise):
     """A length between ``least`` and the size of a named dimension."""
 
     of: str

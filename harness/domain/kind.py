@@ -38,3 +38,26 @@ class Kind(Protocol):
     def legal(self, values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
         """Elementwise membership."""
         ...
+
+    def legal_rows(self, values: npt.NDArray[Any], precision: Precision) -> npt.NDArray[np.bool_]:
+        """Membership of rows, shape (R,): of every number, and of those together that have a condition in common."""
+        ...
+
+
+def over_rows(members: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Rows of which everything is a member."""
+    return np.asarray(members.all(axis=tuple(range(1, members.ndim))), np.bool_)
+
+
+class Elementwise:
+    """A kind whose numbers are members one by one."""
+
+    __slots__ = ()
+
+    def legal(self, values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+        """Elementwise membership."""
+        raise NotImplementedError
+
+    def legal_rows(self, values: npt.NDArray[Any], precision: Precision) -> npt.NDArray[np.bool_]:
+        """Rows of which every number is a member."""
+        return over_rows(self.legal(values))

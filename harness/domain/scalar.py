@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.domain.kind import Generator, Setting
+from harness.domain.kind import Elementwise, Generator, Setting
 from harness.ulp import Array, Precision, every_pattern, from_ordinal, round_to, step, to_ordinal
 
 
@@ -52,7 +52,7 @@ def thresholds(precision: Precision) -> list[float]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Interval:
+class Interval(Elementwise):
     """Real numbers from ``low`` to ``high`` with the points near which implementations break."""
 
     low: float = -math.inf
@@ -187,7 +187,7 @@ def Count() -> Interval:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class Choice(Elementwise):
     """One of a few exact numbers, such as the labels -1 and 1."""
 
     members: tuple[float, ...]

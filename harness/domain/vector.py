@@ -9,14 +9,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.domain.kind import Generator, Setting
-from harness.ulp import Array, from_ordinal, round_to
+from harness.domain.kind import Elementwise, Generator, Setting, over_rows
+from harness.ulp import Array, Precision, from_ordinal, round_to
+
+OFF = 24.0
+"""How far a sum of probabilities may be from 1, in units of roundoff: rows are rounded, copied up to 3 ulps off, and
+moved by JOINT_STEPS ulps for their conditioning."""
 
 REGIMES = ("spread", "tied", "saturated", "mixed", "shifted", "normal", "bits", "masked")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Logits:
+class Logits(Elementwise):
     """Rows of scores. ``masked`` admits -inf for classes that are not the target."""
 
     masked: bool = False
@@ -83,21 +87,37 @@ class Simplex:
         inside: npt.NDArray[np.bool_] = (values <= 0.0) if self.log else (values >= 0.0) & (values <= 1.0)
         return inside
 
+    def legal_rows(self, values: npt.NDArray[Any], precision: Precision) -> npt.NDArray[np.bool_]:
+        """Rows of probabilities that sum to 1 within what the dtype can hold."""
+        with np.errstate(all="ignore"):
+            share = np.exp(values) if self.log else values
+            # A logarithm x holds its probability to within x roundoffs of it.
+            held = np.nansum(share * np.abs(values), axis=-1) if self.log else 1.0
+            room = OFF * (precision.u * held + values.shape[-1] * precision.smallest_subnormal)
+            whole = np.abs(share.sum(axis=-1) - 1.0) <= room
+        return over_rows(self.legal(values)) & over_rows(whole)
+
+    def normalised(self, values: Array, precision: Precision) -> Array:
+        """Rows of finite sum, with the same proportions and the sum 1."""
+        with np.errstate(all="ignore"):
+            if self.log:
+                return round_to(precision, np.minimum(values - np.log(np.exp(values).sum(axis=-1, keepdims=True)), 0.0))
+            return round_to(precision, values / values.sum(axis=-1, keepdims=True))
+
     def draw(self, rng: Generator, shape: tuple[int, ...], setting: Setting) -> Array:
         x = rng.standard_normal(shape) * np.exp2(rng.uniform(-3, 5, (shape[0],) + (1,) * (len(shape) - 1)))
         x -= x.max(axis=-1, keepdims=True)
-        log_p = x - np.log(np.exp(x).sum(axis=-1, keepdims=True))
         if self.log:
-            return round_to(setting.precision, np.minimum(log_p, 0.0))
-        p = np.exp(log_p)
+            return self.normalised(x, setting.precision)
+        p = np.exp(x - np.log(np.exp(x).sum(axis=-1, keepdims=True)))
         hard = rng.random((shape[0],) + (1,) * (len(shape) - 1)) < 0.25
         p = np.where(hard, p == p.max(axis=-1, keepdims=True), p)
-        return round_to(setting.precision, p / p.sum(axis=-1, keepdims=True))
+        return self.normalised(p, setting.precision)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Embedding:
-    """Rows of vectors, zero vectors included.
+    """Rows of vectors, zero vectors included unless ``zero`` is False.
 
     Their magnitudes go from subnormal to the square root of the largest number.
     """
@@ -119,6 +139,11 @@ class Embedding:
     def legal(self, values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
         return np.asarray(np.isfinite(values), np.bool_)
 
+    def legal_rows(self, values: npt.NDArray[Any], precision: Precision) -> npt.NDArray[np.bool_]:
+        """Rows of finite vectors, none of them zero where that is left out."""
+        finite = over_rows(self.legal(values))
+        return finite if self.zero else finite & over_rows(~_zero(values))
+
     def draw(self, rng: Generator, shape: tuple[int, ...], setting: Setting) -> Array:
         p = setting.precision
         column = (shape[0],) + (1,) * (len(shape) - 1)
@@ -135,7 +160,14 @@ class Embedding:
         if self.zero:
             x = np.where((regime == 5) & (rng.random(column) < 0.2), 0.0, x)
         top = min(self.largest, p.largest if self.reach == 1.0 else 2.0**high)
-        return np.clip(round_to(p, x), -top, top)
+        found = np.clip(round_to(p, x), -top, top)
+        return found if self.zero else np.where(_zero(found), 1.0, found)
+
+
+def _zero(vectors: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Whether a vector is zero, for each of its numbers; without dimensions every number is a vector."""
+    zero = vectors == 0.0
+    return np.asarray(zero.all(axis=-1, keepdims=True) if vectors.ndim > 1 else zero, np.bool_)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
