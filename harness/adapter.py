@@ -30,6 +30,8 @@ class Part:
     name: str
     suffix: str = ""
     """What Python reaches it with."""
+    added: tuple[str, ...] = ()
+    """The dimensions over which its values are added up, of a loss of which one call is one row."""
 
     def of(self, result: Any) -> Any:
         """Raises LookupError, in one line, where the result has no such part."""
@@ -51,6 +53,12 @@ class Part:
             )
         self.suffix = f"[{key!r}]"
         return result[key]
+
+    def total(self, values: Tensor, dims: tuple[str, ...]) -> Tensor:
+        """The sum of values that belong to the elements of one call."""
+        if not self.added:
+            self.added, self.suffix = dims, f"{self.suffix}.sum()"
+        return values.sum()
 
 
 def label_of(loss: Any, name: str = "") -> str:
@@ -117,6 +125,8 @@ class Adapter:
     keywords: frozenset[str]
     """What the loss takes by name; other arguments are passed by position."""
     part: Part
+    coupled: bool = False
+    """Whether one call is one row."""
     reductions: Mapping[str, Any] = field(default_factory=dict)
     """Our name of a reduction -> what the loss calls it: a value of ``reduction`` or keywords."""
     learned: Mapping[str, str] = field(default_factory=dict)
@@ -182,11 +192,23 @@ class Adapter:
         return call
 
     def _one_a_row(self, result: Any, tensors: Mapping[str, Tensor]) -> Any:
-        """Losses of single elements are added up over all axes but that of the rows."""
+        """Losses of single elements are added up over all axes but that of the rows; where a call is a row, over all."""
+        if self.coupled:
+            dims = self._elements(result, tensors)
+            return self.part.total(result, dims) if dims else result
         batched = [t for n, t in tensors.items() if n in self.flat and self.flat[n].batched]
         if isinstance(result, Tensor) and result.ndim > 1 and batched and len(result) == len(batched[0]):
             return result.flatten(1).sum(1)
         return result
+
+    def _elements(self, result: Any, tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
+        """The named dimensions whose elements a result has a value for; none where it has one value or other ones."""
+        if not isinstance(result, Tensor) or not result.ndim:
+            return ()
+        for name, declared in self.flat.items():
+            if name in tensors and tuple(tensors[name].shape[: result.ndim]) == tuple(result.shape):
+                return declared.dims[: result.ndim]
+        return ()
 
     @property
     def signature(self) -> inspect.Signature:

@@ -17,7 +17,7 @@ from harness.checks.sampling import calm_batches
 from harness.contract import Arrange, Contract
 from harness.domain import Arg, Embedding
 from harness.evaluate import observe_rows, settled
-from harness.inputs import REACH, Input, InputsError, Structure, flattened, parsed, sizes_of
+from harness.inputs import BATCH, REACH, Input, InputsError, Structure, flattened, parsed, sizes_of
 from harness.itself import GRADIENTS_SELF_REFERENCED, NO_SCALES, SELF_REFERENCED, Values, referenced
 from harness.lawbook import implied, law, order_of_batch
 from harness.laws import Law
@@ -113,6 +113,7 @@ def custom(
         flat=flat,
         keywords=frozenset(accepted(getattr(ready, "forward", ready))[0]),
         part=Part(output),
+        coupled=coupled,
         reductions=reductions or {},
         learned={n: own for n, (own, _) in learned.items()},
     )
@@ -143,7 +144,22 @@ def custom(
         given=_given(loss, options, adapter, contract),
         by_position=_call(positional, contract) if positional is not None else None,
     )
-    return _probed(subject, oracle)
+    subject = _probed(subject, oracle)
+    return replace(subject, contract=_with_caveat(subject.contract, _added(adapter)))
+
+
+def _added(adapter: Adapter) -> str:
+    """What is said of a loss of which one call is judged as one number and gives more."""
+    if not adapter.part.added:
+        return ""
+    said = f"its values over ({', '.join(adapter.part.added)}) are judged as their sum"
+    first = adapter.part.added[0]
+    apart = not adapter.learned and first != BATCH
+    return said + (f": call the batch {BATCH} and not {first} to judge each" if apart else "")
+
+
+def _with_caveat(contract: Contract, said: str) -> Contract:
+    return replace(contract, caveat=f"{contract.caveat}; {said}") if said else contract
 
 
 def _ready(loss: Any, options: Mapping[str, Any]) -> Any:
@@ -244,4 +260,8 @@ def _probed(subject: Subject, oracle: Values | None) -> Subject:
     if seen.raised is not None:
         said = f"{subject.name}: expected a result for inputs as declared, got {seen.raised}"
         raise NoReferenceError(f"{said}{_other_way(subject, batch)}")
+    if subject.contract.coupled and seen.shape not in ((), (1,)):
+        raise NoReferenceError(
+            f"{subject.name}: expected one value of a batch, or one for each of its elements, got shape {seen.shape}"
+        )
     return referenced(subject, batch, oracle)

@@ -78,6 +78,9 @@ class Itself:
                 where = batch if seen.raised is None else seen.raised.batch
                 raise NoReferenceError(f"{name} in float64: expected a result to refer to, got {seen.raised}", where)
         assert seen.value is not None
+        if seen.value.shape != (rows := batch.rows(self.subject.contract),):
+            said = f"expected one value a row, shape ({rows},), got {seen.value.shape}"
+            raise NoReferenceError(f"{self.subject.name} in float64: {said}", batch)
         own = seen.value if self.values is None else asked(self.values, batch, len(seen.value))
         return _truth(own, seen.gradients, batch.args)
 

@@ -26,8 +26,10 @@ ROWS = 512
 CALM_ROWS = 128
 SINGLES = 24
 """Rows where the Subject has to be called with one at a time."""
-WHOLE = 64
-"""Rows of whole numbers, of which few are enough for a law that applies to them."""
+ROUND = 64
+"""Rows of round numbers, of which few are enough for a law that applies to them."""
+UNITS = (1.0, 2.0**-5)
+"""What round numbers are multiples of: the small ones can grow within narrow bounds."""
 
 
 def _declared(context: Context, law: Law) -> Outcome:
@@ -39,11 +41,12 @@ def _declared(context: Context, law: Law) -> Outcome:
         if stopped is not None:
             return stopped
     if subject.contract.own_gradients and _unasked(evidence):
-        # A law of a user that no such row satisfies exactly, as few do whose numbers have many digits.
-        for batch in calm_batches(subject, p, context.device, min(rows, WHOLE), "laws"):
-            stopped = _asked(context, law, whole(subject.contract, batch), evidence)
-            if stopped is not None:
-                return stopped
+        # A law of a user that no such row satisfies exactly, as few do whose numbers have many digits or are large.
+        for batch in calm_batches(subject, p, context.device, min(rows, ROUND), "laws"):
+            for unit in UNITS:
+                stopped = _asked(context, law, rounded(subject.contract, batch, unit), evidence)
+                if stopped is not None:
+                    return stopped
         if _unasked(evidence):
             return Outcome(unsupported=f"{law.name}: no row of {p.name} was found in which it can hold exactly")
     return finished(context, evidence)
@@ -53,15 +56,15 @@ def _unasked(evidence: Evidence) -> bool:
     return not evidence.cases and not evidence.spoiled
 
 
-def whole(contract: Contract, batch: Batch) -> Batch:
-    """The batch with whole numbers, where they are in the domain: they can be moved and scaled without rounding."""
+def rounded(contract: Contract, batch: Batch, unit: float) -> Batch:
+    """The batch with whole numbers of units, where they are in the domain: these can be moved and scaled exactly."""
     args = dict(batch.args)
     for name, array in batch.args.items():
         arg = contract.arg(name)
         if arg.role == "input" and not arg.kind.integral and not arg.shared:
-            rounded = np.rint(array) + 0.0
-            rows = arg.kind.legal_rows(rounded, batch.precision)
-            args[name] = np.where(trailing(rows, array.ndim), rounded, array)
+            near = unit * np.rint(array) + 0.0
+            rows = arg.kind.legal_rows(near, batch.precision)
+            args[name] = np.where(trailing(rows, array.ndim), near, array)
     return replace(batch, args=args)
 
 
