@@ -192,7 +192,7 @@ class Adapter:
         return call
 
     def _one_a_row(self, result: Any, tensors: Mapping[str, Tensor]) -> Any:
-        """Losses of single elements are added up over all axes but that of the rows; where a call is a row, over all."""
+        """Losses of single elements are added up over all axes but that of the rows; over all where a call is one."""
         if self.coupled:
             dims = self._elements(result, tensors)
             return self.part.total(result, dims) if dims else result

@@ -6,11 +6,13 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 
 from harness.binding import Subject, accepted
 from harness.cases import Batch
 from harness.checks.base import Check, Context, Outcome, register
+from harness.checks.company import order_matters
 from harness.checks.grading import (
     LARGE,
     SHAPED,
@@ -45,6 +47,7 @@ from harness.contract import Contract
 from harness.crossed import crossed
 from harness.domain import Logits, ignored_index
 from harness.evaluate import Observation, observe
+from harness.findings import call_lines
 from harness.generate import seeded
 from harness.judge import Judged
 from harness.ulp import FLOAT32, FLOAT64, Array, Precision
@@ -294,12 +297,16 @@ def _fixed(context: Context) -> Outcome:
     if not reduction:
         wanted = " or ".join(("none", *subject.contract.reductions))
         message = f"expected a result that is {wanted} of the unreduced loss, got shape {seen.shape} and another number"
-        found = crossed(subject, calm_)
-        if found is not None:
-            message += f"; {found.says}"
+        cross = crossed(subject, calm_)
+        if cross is not None:
+            message += f"; {cross.says}"
+        elif order := order_matters(subject, calm_):
+            message += f"; {order}"
         elif subject.contract.own_gradients:
             message += "; where the loss ties its examples together, call the batch B and not N in the declarations"
-        return Outcome(findings=(defect(subject, "reduction", message, batch=calm_, output="value"),), cases=1)
+        found = defect(subject, "reduction", message, batch=calm_, output="value")
+        lines = call_lines(subject, calm_, gradients=False)
+        return Outcome(findings=(msgspec.structs.replace(found, reproduction=lines),), cases=1)
     return _reduction(context, reduction)
 
 

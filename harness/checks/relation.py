@@ -13,6 +13,7 @@ import numpy.typing as npt
 from harness.binding import Subject
 from harness.cases import Batch
 from harness.checks.base import Context, Outcome
+from harness.checks.company import INDEPENDENT, influence
 from harness.checks.grading import Evidence, Mask, VacuousCheckError, covered_rows, defect, limits_of
 from harness.domain import Arg
 from harness.evaluate import Observation, observe_rows
@@ -158,6 +159,9 @@ def finished(context: Context, evidence: Evidence) -> Outcome:
     A Subject that lacks an argument may have none, or one that holds a parameter.
     """
     if not evidence.cases and evidence.spoiled:
+        if context.item != INDEPENDENT and influence(context) is not None:
+            said = f"{context.item}: not judged, for all rows are inf or nan beside each other: {INDEPENDENT!r} fails"
+            return Outcome(unsupported=said)
         said = f"{context.item}: expected a finite value in some row, got none in {evidence.spoiled}"
         return Outcome(findings=(defect(context.subject, "law", said),))
     if not evidence.cases and not (set(context.subject.not_offered) - {"reduction"} or context.subject.held):

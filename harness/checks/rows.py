@@ -14,6 +14,7 @@ from harness.bounds import VALUE_CONSTANT, bounds
 from harness.cases import Batch
 from harness.checks.base import Context, Outcome
 from harness.checks.broadcast import broadcasts
+from harness.checks.company import INDEPENDENT, influence
 from harness.checks.grading import Evidence, Mask, covered_rows, defect, limits_of, reduced_truth, refusal
 from harness.checks.masks import masks
 from harness.checks.relation import finished, judge_relation, own_gradients, side
@@ -43,6 +44,11 @@ def _independent(context: Context) -> Outcome:
                 alone = side(subject, batch.take(contract, part))
                 everywhere = np.ones(part.size, np.bool_)
                 judge_relation(evidence, context.item, whole.take(part), alone, everywhere, outputs=same)
+    if evidence.findings or evidence.spoiled or not evidence.cases:
+        # What wild rows show is shown by ordinary ones more plainly; and one that is inf may spoil all the others.
+        shown = influence(context)
+        if shown is not None:
+            return Outcome(findings=(shown,), cases=evidence.cases)
     return finished(context, evidence)
 
 
@@ -196,7 +202,6 @@ def _same_sum(
     return None
 
 
-INDEPENDENT = "rows do not influence each other"
 IGNORED = "ignored rows do not matter, whatever they hold"
 
 
