@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from harness.cases import Batch
+from harness.cases import Batch, NoReferenceError
 from harness.contract import Contract
 from harness.domain import Arg, ClassIndex, Interval, Logits, Simplex
 from harness.predictions import is_unit, labelled
@@ -40,7 +40,11 @@ class Mistake:
 
 
 def _values(contract: Contract, batch: Batch, **args: Any) -> Array:
-    return replace(batch, args={**batch.args, **args}).truth(contract).value.exact
+    """The oracle at other arguments, which may be outside the domain: nan where it refuses them."""
+    try:
+        return replace(batch, args={**batch.args, **args}).truth(contract).value.exact
+    except NoReferenceError:
+        return np.full(batch.rows(contract), np.nan)
 
 
 def _free(kind: Interval) -> bool:

@@ -272,6 +272,25 @@ def test_an_oracle_that_raises_at_a_declared_input_is_told_with_it() -> None:
     assert "fail" not in {t.verdict for t in beyond}, "nan and inf are not declared"
 
 
+def _chosen(share: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    return -2.0 * share.clamp_min(1e-30).log().gather(1, label[:, None])[:, 0]
+
+
+def _of_probabilities(share: Any, label: Any) -> Any:
+    if not adds_up(share, 0.1):
+        raise ValueError("no probabilities")
+    with np.errstate(divide="ignore"):
+        return -np.log(np.take_along_axis(share, label[:, None], axis=1)[:, 0])
+
+
+def test_a_mistake_is_found_though_the_oracle_refuses_what_others_would_be() -> None:
+    declared = ["simplex(N, C)", "class_index(N)"]
+    result = validate(
+        _chosen, inputs=declared, oracle=_of_probabilities, dtype="float64", check="mistakes", name="chosen"
+    )
+    assert "every value is doubled" in result.findings[0].message
+
+
 # -- laws that few rows satisfy exactly --------------------------------------------------------------------------------
 
 
