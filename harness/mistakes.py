@@ -134,8 +134,10 @@ def scores_of_classes(contract: Contract, batch: Batch) -> tuple[str, str] | Non
 
 
 def _picked(scores: Array, labels: Any) -> Array:
-    """The entry of every label, along the second axis."""
-    return np.take_along_axis(scores, np.expand_dims(labels, 1), axis=1)[:, 0]
+    """The entry of every label, along the second axis; nan of those that are ignored."""
+    known = (labels >= 0) & (labels < scores.shape[1])
+    found = np.take_along_axis(scores, np.expand_dims(np.where(known, labels, 0), 1), axis=1)[:, 0]
+    return np.where(known, found, np.nan)
 
 
 def _of_classes(contract: Contract, batch: Batch) -> Iterator[Mistake]:

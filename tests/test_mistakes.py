@@ -51,6 +51,13 @@ MISTAKES: list[tuple[str, str, Callable[..., Tensor]]] = [
     ("softmax_missing", CE.__name__, lambda input, target: NLL(input.clamp(min=1e-8).log(), target, reduction="none")),
     ("log_softmax_missing", CE.__name__, lambda input, target: NLL(input, target, reduction="none")),
     ("log_missing", CE.__name__, lambda input, target: NLL(input.softmax(1), target, reduction="none")),
+    (
+        "log_missing_of_ignored",
+        CE.__name__,
+        lambda input, target, ignore_index=-100: NLL(
+            input.softmax(1), target, ignore_index=ignore_index, reduction="none"
+        ),
+    ),
     ("axis_of_positions", CE.__name__, lambda input, target: NLL(input.log_softmax(-1), target, reduction="none")),
     ("mean_for_sum", "categorical_cross_entropy", lambda p, y: NLL(p.log(), y, reduction="none") / p.shape[1]),
 ]
@@ -76,6 +83,7 @@ SAYS = {
     "softmax_missing": "input is taken for probabilities: the softmax is missing",
     "log_softmax_missing": "input is taken for log-probabilities: the log_softmax is missing",
     "log_missing": "the softmax of input is taken where its logarithm, log_softmax, is meant",
+    "log_missing_of_ignored": "the softmax of input is taken where its logarithm, log_softmax, is meant",
     "axis_of_positions": "the softmax of input of shape (N, C, d) is taken over its last axis, the positions, not",
     "mean_for_sum": "the mean over the",
 }
@@ -169,6 +177,7 @@ def test_a_class_that_is_called_with_the_tensors_is_told() -> None:
 SOUND: list[tuple[str, Any]] = [
     ("binary_cross_entropy_with_logits", lambda input, target: BCE(input, target, reduction="none")),
     ("cross_entropy", lambda input, target: NLL(input.log_softmax(1), target, reduction="none")),
+    ("cross_entropy", F.cross_entropy),
     ("soft_margin_loss", lambda input, target: -F.logsigmoid(target * input)),
     ("mse_loss", lambda input, target: (input - target) ** 2),
     ("binary_cross_entropy", lambda input, target: F.binary_cross_entropy(input, target, reduction="none")),
