@@ -290,8 +290,9 @@ def _fixed(context: Context) -> Outcome:
     stopped = refusal(context, seen, "reduction")
     if stopped is not None:
         return stopped
-    # The reference is asked of numbers of float64 where these are judged; the halves are too coarse to tell.
-    reduction = fixed_reduction(subject, FLOAT64 if context.precision is FLOAT64 else FLOAT32)
+    # A loss that is its own reference may refuse in float64 what is only exact in float32.
+    exact = context.precision is FLOAT64 and subject.contract.own_gradients
+    reduction = fixed_reduction(subject, FLOAT64 if exact else FLOAT32)
     if reduction == "none":
         return Outcome(cases=1)
     if not reduction:
