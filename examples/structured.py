@@ -35,6 +35,9 @@ class Detector:
         return {"loss": classes + places, "classes": classes, "places": places}
 
 
+DETECTOR = Detector()
+
+
 def boxes_validated(**options: Any) -> Result:
     """Corners x1 < x2 and y1 < y2."""
     return validate(iou_loss, inputs={"predicted": boxes("N"), "wanted": boxes("N")}, **options)
@@ -50,7 +53,7 @@ def detector_validated(**options: Any) -> Result:
     """``output`` names the part that is the loss."""
     places = real("B", 4, low=-8.0, high=8.0)
     return validate(
-        Detector(),
+        DETECTOR,
         inputs={
             "outputs": {"scores": logits("B", "C"), "places": places},
             "targets": {"labels": class_index("B"), "places": places},

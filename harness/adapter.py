@@ -162,7 +162,7 @@ class Adapter:
 
     def _places(self, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
         def nested(name: str, structure: Structure) -> Any:
-            if isinstance(structure, (Input, str)):
+            if isinstance(structure, Input):
                 return tensors[name]
             if isinstance(structure, Mapping):
                 return {k: nested(f"{name}_{k}", s) for k, s in structure.items()}
@@ -224,7 +224,7 @@ class Adapter:
         named = self.keywords
 
         def nested(name: str, structure: Structure) -> str:
-            if isinstance(structure, (Input, str)):
+            if isinstance(structure, Input):
                 dtype = self.flat[name].dtype
                 return f"{name}.to(torch.{dtype})" if dtype else name
             if isinstance(structure, Mapping):

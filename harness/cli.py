@@ -91,7 +91,7 @@ def _declaring(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @main.command()
-@click.argument("loss", metavar="MODULE:ATTR")
+@click.argument("loss", metavar="MODULE:ATTR|FILE.py")
 @click.argument("options", metavar="[OPTION=VALUE]...", nargs=-1)
 @_declaring
 @click.option(
@@ -115,7 +115,7 @@ def _declaring(command: Callable[..., None]) -> Callable[..., None]:
 def validate(
     fail_fast: bool, time_limit: float, memory_limit: float, html: str | None, records_file: str | None, **asked: Any
 ) -> None:
-    """Judge one loss: MODULE:ATTR or path/to/file.py:ATTR.
+    """Judge one loss: MODULE:ATTR or path/to/file.py:ATTR, or what the one Declaration in path/to/file.py says.
 
     It runs in processes of its own, as many as there are processors and dtypes: one that crashes or hangs is a finding,
     and the rest of the run goes on.

@@ -17,7 +17,7 @@ from harness.checks.sampling import calm_batches
 from harness.contract import Arrange, Contract
 from harness.domain import Arg, Embedding
 from harness.evaluate import observe_rows, settled
-from harness.inputs import BATCH, REACH, Input, InputsError, Structure, flattened, parsed, sizes_of
+from harness.inputs import BATCH, REACH, Input, InputsError, Structure, flattened, parsed, sizes_of, structured
 from harness.itself import GRADIENTS_SELF_REFERENCED, NO_SCALES, SELF_REFERENCED, Values, referenced
 from harness.lawbook import implied, law, order_of_batch
 from harness.laws import Law
@@ -34,11 +34,11 @@ IGNORED = "ignore_index"
 def _named(inputs: Inputs, loss: Any) -> dict[str, Structure]:
     """Structures by the name of the argument; those without a name take the names of the signature in order."""
     if isinstance(inputs, Mapping):
-        return {name: parsed(s)[1] if isinstance(s, str) else s for name, s in inputs.items()}
+        return {name: structured(s) for name, s in inputs.items()}
     places = iter(accepted(getattr(loss, "forward", loss))[0])
     found: dict[str, Structure] = {}
     for number, structure in enumerate(inputs):
-        name, declared = parsed(structure) if isinstance(structure, str) else ("", structure)
+        name, declared = parsed(structure) if isinstance(structure, str) else ("", structured(structure))
         found[name or next((p for p in places if p not in found), f"input{number}")] = declared
     return found
 

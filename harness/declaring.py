@@ -43,10 +43,17 @@ OPTIONS = (
         flag="--input",
         field="inputs",
         metavar="[NAME:]KIND(DIMS)",
-        help="what a loss without a contract takes, such as 'logits(N, C)' or 'target: class_index(N)'; repeatable",
+        help="what a loss without a contract takes, such as 'logits(N, C)', 'target: class_index(N)' or "
+        "'*weights: [real(3, 4), real(4)]'; repeatable",
         repeatable=True,
     ),
     Option(flag="--oracle", field="oracle", metavar="MODULE:ATTR", help="its values in float64, with --input"),
+    Option(
+        flag="--arrange",
+        field="arrange",
+        metavar="MODULE:ATTR",
+        help="a function of drawn inputs and parameters that gives inputs which are legal together, with --input",
+    ),
     Option(
         flag="--law",
         field="laws",
@@ -77,3 +84,8 @@ OPTIONS = (
         default="",
     ),
 )
+
+
+def is_reference(text: str) -> bool:
+    """Whether a loss is named by where it is, ``module:attr`` or a file, and not by its name in the catalogue."""
+    return ":" in text or text.endswith(".py")

@@ -7,6 +7,7 @@ that ties a whole batch together: one call of it is one row of what is judged.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -71,6 +72,10 @@ class Input:
         """The argument of a Contract; of a coupled one the batch is a dimension like the others."""
         own = self.dims if coupled else self.dims[1:]
         return Arg(name=name, kind=self.kind, dims=own, role=self.role, differentiable=self.differentiable)
+
+
+Structure = Any
+"""An Input, or a dict, list or tuple of structures."""
 
 
 def _dims(dims: tuple[str | int, ...]) -> tuple[str, ...]:
@@ -195,24 +200,65 @@ KINDS: Mapping[str, Callable[..., Input]] = {
 }
 
 
-def parsed(text: str) -> tuple[str, Input]:
-    """(name or empty, declaration) of ``name: logits(N, C)``. Raises InputsError in one line."""
-    name, colon, call = text.partition(":")
-    name, call = (name.strip(), call.strip()) if colon else ("", text.strip())
+NAMED = re.compile(r"\s*(\*?[A-Za-z_]\w*)\s*:(.*)", re.DOTALL)
+"""A declaration with the name of its argument; ``*`` begins that of varargs."""
+
+
+def parsed(text: str) -> tuple[str, Structure]:
+    """(name or empty, declaration) of ``name: logits(N, C)``, of a list, a tuple or a dict of declarations.
+
+    Nothing is evaluated but literals and the kinds. Raises InputsError in one line.
+    """
+    named = NAMED.fullmatch(text)
+    name, written = named.groups() if named else ("", text)
     try:
-        tree = ast.parse(call, mode="eval").body
+        tree = ast.parse(written.strip(), mode="eval").body
     except SyntaxError:
-        tree = None
-    if not isinstance(tree, ast.Call) or not isinstance(tree.func, ast.Name):
-        raise InputsError(f"input {text!r}: expected KIND(DIMENSIONS) such as 'logits(N, C)', got something else")
-    if tree.func.id not in KINDS:
-        raise InputsError(f"input {text!r}: expected one of {', '.join(KINDS)}, got {tree.func.id!r}")
+        raise InputsError(f"input {text!r}: {EXPECTED}, got something else") from None
     try:
-        given = [_literal(a) for a in tree.args]
-        named = {str(k.arg): _literal(k.value) for k in tree.keywords}
-        return name, KINDS[tree.func.id](*given, **named)
+        return name, _structure(tree)
     except (TypeError, ValueError) as error:
         raise InputsError(f"input {text!r}: {error}") from None
+
+
+EXPECTED = (
+    "expected KIND(DIMENSIONS) such as 'logits(N, C)', or a list such as '[real(3, 4), real(4)]' "
+    "or a dict such as '{\"scores\": logits(N, C)}' of these"
+)
+
+
+def _structure(node: ast.expr) -> Structure:
+    match node:
+        case ast.List(elts=parts):
+            return [_structure(part) for part in parts]
+        case ast.Tuple(elts=parts):
+            return tuple(_structure(part) for part in parts)
+        case ast.Dict(keys=keys, values=parts):
+            return {_key(key): _structure(part) for key, part in zip(keys, parts, strict=True)}
+        case ast.Call(func=ast.Name(id=kind), args=given, keywords=named):
+            if kind not in KINDS:
+                raise InputsError(f"expected one of {', '.join(KINDS)}, got {kind!r}")
+            return KINDS[kind](*map(_literal, given), **{str(k.arg): _literal(k.value) for k in named})
+    raise InputsError(f"{EXPECTED}, got {ast.unparse(node)!r}")
+
+
+def _key(node: ast.expr | None) -> str:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    raise InputsError(f"expected keys that are text in quotes, got {'**' if node is None else ast.unparse(node)}")
+
+
+def structured(declaration: Structure) -> Structure:
+    """A declaration in which no text is left. Raises InputsError in one line."""
+    if isinstance(declaration, str):
+        return parsed(declaration)[1]
+    if isinstance(declaration, Mapping):
+        return {key: structured(part) for key, part in declaration.items()}
+    if isinstance(declaration, (list, tuple)):
+        return type(declaration)(structured(part) for part in declaration)
+    if isinstance(declaration, Input):
+        return declaration
+    raise InputsError(f"inputs: expected a declaration such as logits('N', 'C'), got {type(declaration).__name__}")
 
 
 def _literal(node: ast.expr) -> Any:
@@ -233,16 +279,10 @@ def settings(texts: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-Structure = Any
-"""A Input, or a dict, list or tuple of structures."""
-
-
 def flattened(name: str, structure: Structure) -> dict[str, Input]:
     """Every Input of a structure by a name of its own."""
     if isinstance(structure, Input):
         return {name: structure}
-    if isinstance(structure, str):
-        return {name: parsed(structure)[1]}
     parts = structure.items() if isinstance(structure, Mapping) else enumerate(structure)
     found: dict[str, Input] = {}
     for key, part in parts:

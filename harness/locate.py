@@ -1,4 +1,4 @@
-"""From ``module:attr`` or ``path/to/file.py:attr`` to a Subject."""
+"""From ``module:attr``, ``path/to/file.py:attr`` or a file with a Declaration to a Subject."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from harness.api import UsageError, chosen_subject
 from harness.binding import Subject
 from harness.conduct import own
 from harness.contract import Contract
+from harness.declaration import Declaration
+from harness.declaring import OPTIONS
 from harness.inputs import InputsError, settings
 from harness.wire import Request
 
@@ -19,9 +21,13 @@ from harness.wire import Request
 def load(reference: str) -> tuple[Any, str, str]:
     """(callable, expression, import lines) of a reference. Raises UsageError in one line where there is none."""
     found, attribute, setup = _found(reference)
+    return _called(found, reference), attribute, setup
+
+
+def _called(found: Any, reference: str) -> Any:
     if not callable(found):
         raise UsageError(f"{reference}: expected a callable, got {type(found).__name__}")
-    return found, attribute, setup
+    return found
 
 
 def held_to(like: str | None) -> str | Contract | None:
@@ -35,11 +41,13 @@ def held_to(like: str | None) -> str | Contract | None:
 
 
 def _found(reference: str) -> tuple[Any, str, str]:
-    where, _, attribute = reference.rpartition(":")
-    if not where or not attribute:
-        raise UsageError(f"{reference!r}: expected module:attr or path/to/file.py:attr")
+    alone = reference.endswith(".py")
+    where, _, attribute = (reference, "", "") if alone else reference.rpartition(":")
+    if not where or not (attribute or alone):
+        raise UsageError(f"{reference!r}: expected module:attr, path/to/file.py:attr or the path of a Declaration")
     if where.endswith(".py"):
         module = _from_file(Path(where))
+        attribute = attribute or _only_declaration(module, where)
         name = attribute.split(".")[0]
         setup = f"import runpy\n{name} = runpy.run_path({where!r})[{name!r}]\nimport torch"
     else:
@@ -84,24 +92,77 @@ def _from_file(path: Path) -> Any:
     return module
 
 
+def _only_declaration(module: Any, path: str) -> str:
+    names: list[str] = [n for n, value in vars(module).items() if isinstance(value, Declaration)]
+    if len(names) != 1:
+        raise UsageError(
+            f"{path}: expected one Declaration, got {', '.join(names) or 'none'}; write {path}:{(*names, 'ATTR')[0]}"
+        )
+    return names[0]
+
+
 def located(asked: Request) -> Subject:
-    """The Subject that is asked for, by its Contract or by its inputs. Raises UsageError in one line."""
-    loss, expression, setup = load(asked.loss)
+    """The Subject that is asked for, by options or by a Declaration in a file. Raises UsageError in one line."""
+    found, expression, setup = _found(asked.loss)
+    if not isinstance(found, Declaration):
+        return _subject(_by_options(asked), _called(found, asked.loss), expression, setup)
+    if given := [o.flag for o in OPTIONS if getattr(asked, o.field)] + list(asked.options):
+        raise UsageError(
+            f"{asked.loss}: is a Declaration, which says all of the loss: expected nothing beside it, got "
+            f"{', '.join(given)}"
+        )
+    if isinstance(found.loss, str):
+        return _subject(found, *load(_beside(found.loss, asked.loss)))
+    return _subject(found, _called(found.loss, f"{asked.loss}: loss"), f"{expression}.loss", setup)
+
+
+def _beside(loss: str, file: str) -> str:
+    """A loss by its file, whose path starts at the file that names it; by its module as it is."""
+    where, _, attribute = loss.rpartition(":")
+    folder = Path(file if file.endswith(".py") else file.rpartition(":")[0]).parent
+    return f"{folder / where}:{attribute}" if where.endswith(".py") else loss
+
+
+def _by_options(asked: Request) -> Declaration:
     try:
-        options, parameters = settings((*asked.init, *asked.options)), settings(asked.parameter)
+        init, parameters = settings((*asked.init, *asked.options)), settings(asked.parameter)
         reductions = settings(asked.reduction)
     except InputsError as error:
         raise UsageError(str(error)) from None
+    return Declaration(
+        loss=asked.loss,
+        like=held_to(asked.like),
+        inputs=asked.inputs or None,
+        oracle=load(asked.oracle)[0] if asked.oracle is not None else None,
+        laws=asked.laws,
+        init=init,
+        parameters=parameters,
+        output=asked.output,
+        reductions=reductions or None,
+        arrange=load(asked.arrange)[0] if asked.arrange is not None else None,
+        stop_gradient=asked.stop_gradient,
+        upcast=asked.upcast,
+    )
+
+
+def _subject(said: Declaration, loss: Any, expression: str, setup: str) -> Subject:
     return chosen_subject(
         loss,
-        held_to(asked.like),
-        asked.inputs or None,
+        said.like,
+        said.inputs,
         declared={
-            "oracle": load(asked.oracle)[0] if asked.oracle is not None else None,
-            "laws": asked.laws,
-            "output": asked.output,
-            "reductions": reductions or None,
+            "oracle": said.oracle,
+            "laws": said.laws,
+            "output": said.output,
+            "reductions": said.reductions,
+            "arrange": said.arrange,
         },
-        said={"init": options, "parameters": parameters, "expression": expression, "setup": setup},
-        intended={"stop_gradient": asked.stop_gradient, "upcast": asked.upcast},
+        said={
+            "init": said.init,
+            "parameters": said.parameters,
+            "name": said.name,
+            "expression": expression,
+            "setup": setup,
+        },
+        intended={"stop_gradient": said.stop_gradient, "upcast": said.upcast},
     )

@@ -15,7 +15,7 @@ import pytest
 
 from harness import records
 from harness.declaring import OPTIONS as DECLARING
-from harness.declaring import Option
+from harness.declaring import Option, is_reference
 from harness.resume import Finished, ResumeError, finished, mend, require_same
 
 OPTIONS = pytest.StashKey["_Session"]()
@@ -61,7 +61,7 @@ def _destination(option: Option) -> str:
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "check(name): a test over every planned trial of this check; takes `trial`")
-    if config.args_source is not config.ArgsSource.ARGS and any(":" in name for name in config.getoption("--loss")):
+    if config.args_source is not config.ArgsSource.ARGS and any(map(is_reference, config.getoption("--loss"))):
         config.args[:] = [str(SUITE)]
     config.stash[OPTIONS] = _Session(config)
     if not hasattr(config, "workerinput"):
@@ -186,7 +186,7 @@ class _Session:
         """Raises UsageError where something is declared and no loss of the user is named."""
         said = self.declared()
         alone = [o.flag for o in DECLARING if said[o.field]]
-        if alone and not any(":" in name for name in wanted):
+        if alone and not any(map(is_reference, wanted)):
             named = ", ".join(wanted) or "none"
             raise pytest.UsageError(f"{', '.join(alone)}: expected --loss module:attr beside it, got {named}")
 
@@ -202,7 +202,7 @@ class _Session:
             return tuple(s for s in everything if not s.unsettled)
         chosen: list[Any] = []
         for name in wanted:
-            if ":" in name:
+            if is_reference(name):
                 chosen.append(located(self.asked(name)))
                 continue
             found = [

@@ -22,6 +22,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     parameter: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
     oracle: str | None = None
+    arrange: str | None = None
     laws: tuple[str, ...] = ()
     output: str = ""
     reduction: tuple[str, ...] = ()

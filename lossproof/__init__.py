@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from harness.api import Result, assert_sound, validate
+    from harness.declaration import Declaration
 
-__all__ = ["Result", "assert_sound", "validate"]
+__all__ = ["Declaration", "Result", "assert_sound", "validate"]
 
 
 def __getattr__(name: str) -> object:
     if name in __all__:
-        return getattr(import_module("harness.api"), name)
+        return getattr(import_module("harness.declaration" if name == "Declaration" else "harness.api"), name)
     raise AttributeError(f"module 'lossproof' has no attribute {name!r}; it offers {', '.join(__all__)}")
 
 

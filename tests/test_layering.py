@@ -60,6 +60,7 @@ LEVELS = {
     "harness.resume": 1,
     "harness.wire": 2,
     "harness.declaring": 0,
+    "harness.declaration": 8,
     "harness.specimen": 1,
     "harness.confident": 4,
     "harness.edges": 4,
@@ -98,7 +99,7 @@ SEES = {
     "harness.domain.index": ("harness.domain.kind",),
     "harness.domain.arg": ("harness.domain.kind", "harness.domain.scalar"),
     "reports": ("harness.records",),
-    "lossproof": ("harness.api", "harness.cli", "harness.inputs", "harness.plugin"),
+    "lossproof": ("harness.api", "harness.cli", "harness.declaration", "harness.inputs", "harness.plugin"),
 }
 
 # Narrower than the requirements: all that these see beyond the standard library.
