@@ -137,6 +137,19 @@ def cross_entropy(
     return Truth(value=of_value, gradients=gradients)
 
 
+def class_balanced_cross_entropy(
+    input: Array, target: Indices, samples_per_class: Indices, *, beta: float = 0.999
+) -> Truth:
+    """(1 - beta) / (1 - beta**n_y) times the cross-entropy, n_y samples of the class of the target.
+
+    Source: Cui, Jia, Lin, Song and Belongie, Class-Balanced Loss Based on Effective Number of Samples, CVPR 2019,
+    equations 6 and 10. 1 - beta**n is -expm1(n log(beta)), which keeps the digits of small n.
+    """
+    with np.errstate(divide="ignore"):
+        effective = -np.expm1(samples_per_class * np.log(beta))
+    return cross_entropy(input, target, weight=(1.0 - beta) / effective)
+
+
 def nll_loss(input: Array, target: Indices, *, weight: Array | None = None, ignore_index: int = -100) -> Truth:
     """-weight[y] * x[y]; zero in ignored rows. Source: torch.nn.NLLLoss.
 

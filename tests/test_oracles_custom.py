@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from reference import boxes, contrastive, focal, hinges, overlap, robust
+from reference import binary, boxes, contrastive, focal, hinges, overlap, robust
 from reference.truth import Truth
 
 INF, NAN = np.inf, np.nan
@@ -88,14 +88,18 @@ def test_gradients(
     assert row(oracle, *args, **parameters)[1][name] == pytest.approx(gradient, rel=4e-16, abs=0.0)
 
 
-@pytest.mark.parametrize(("positive", "negative", "loss"), [(0.5, 0.5, 0.0866), (0.9, 0.1, 0.0005)])
+@pytest.mark.parametrize(
+    ("positive", "negative", "cross_entropy", "loss"), [(0.5, 0.5, 0.6931, 0.0866), (0.9, 0.1, 0.1054, 0.0005)]
+)
 def test_focal_loss_on_probabilities_at_the_figures_of_its_tutorials(
-    positive: float, negative: float, loss: float
+    positive: float, negative: float, cross_entropy: float, loss: float
 ) -> None:
-    """gamma 2, alpha 0.75: the mean over a positive and a negative, where cross-entropy gives 0.6931 and 0.1054."""
-    parameters = {"alpha": 0.75, "gamma": 2.0}
-    both = [row(focal.binary_focal_loss, p, y, **parameters)[0] for p, y in ((positive, 1.0), (negative, 0.0))]
-    assert np.mean(both) == pytest.approx(loss, abs=5e-5)
+    """gamma 2, alpha 0.75: the mean over a positive and a negative, beside that of cross-entropy."""
+    rows = ((positive, 1.0), (negative, 0.0))
+    focused = [row(focal.binary_focal_loss, p, y, alpha=0.75, gamma=2.0)[0] for p, y in rows]
+    plain = [row(binary.binary_cross_entropy, p, y)[0] for p, y in rows]
+    assert np.mean(focused) == pytest.approx(loss, abs=5e-5)
+    assert np.mean(plain) == pytest.approx(cross_entropy, abs=5e-5)
 
 
 def test_two_boxes_moved_and_scaled_by_powers_of_two_have_the_same_loss() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from reference import multiclass, softmax_family, sparse, top_k
-from reference.classification import cross_entropy
+from reference.classification import class_balanced_cross_entropy, cross_entropy
 from reference.truth import Array, Truth
 
 INF, NAN = np.inf, np.nan
@@ -43,6 +43,15 @@ FIGURES = [
     (top_k.top_k_cross_entropy, [40.0, 0.0, -1.0], 0, {"k": 2}, np.exp(-40.0)),
     (top_k.top_k_cross_entropy, [0.5, 2.0, 1.0], 0, {"k": 1}, 1.5),
 ]
+
+
+def test_the_weights_of_effective_numbers() -> None:
+    """(1 - beta) / (1 - beta**n) is 1 of one sample, and tends to 1 / n for few and to 1 - beta for many."""
+    x, y = np.zeros((4, 4)), np.arange(4)
+    value = class_balanced_cross_entropy(x, y, np.array([1, 10, 100, 10**6]), beta=0.99).value.exact / np.log(4.0)
+    np.testing.assert_allclose(value, [1.0, 0.10458289, 0.01577368, 0.01], rtol=1e-6)
+    close = class_balanced_cross_entropy(x, y, np.array([1, 10, 100, 1000]), beta=1 - 2.0**-50).value.exact
+    np.testing.assert_allclose(close / np.log(4.0), [1.0, 0.1, 0.01, 0.001], rtol=1e-9)
 
 
 @pytest.mark.parametrize(("oracle", "input", "target", "parameters", "value"), FIGURES)

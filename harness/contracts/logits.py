@@ -19,7 +19,7 @@ ARGS = (
 )
 
 
-def _unrivalled(at: Points) -> Moved:
+def unrivalled(at: Points) -> Moved:
     x = np.where(np.arange(at["input"].shape[1]) == at["target"][:, None], 0.0, -np.inf)
     return Moved(args={**at.args, "input": x}, parameters=at.parameters, applies=everywhere(at))
 
@@ -27,7 +27,7 @@ def _unrivalled(at: Points) -> Moved:
 LAWS: tuple[Law, ...] = (
     shifted("logits"),
     permuted(("input",), index="target"),
-    Vanishing(name="0 where every class but the target is masked", move=_unrivalled),
+    Vanishing(name="0 where every class but the target is masked", move=unrivalled),
     non_negative(),
 )
 

@@ -6,7 +6,7 @@ indices) whose numbers are exact in the dtype under test.
 
 from harness.domain.arg import BROADCASTS, Arg
 from harness.domain.box import Box
-from harness.domain.index import ClassIndex, Length, MultiLabelIndex, ignored_index
+from harness.domain.index import ClassIndex, Length, MultiLabelIndex, Samples, ignored_index
 from harness.domain.kind import Kind, Setting
 from harness.domain.scalar import (
     Binary,
@@ -45,6 +45,7 @@ __all__ = [
     "Positive",
     "Probability",
     "Real",
+    "Samples",
     "Score",
     "Setting",
     "Sign",

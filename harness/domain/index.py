@@ -80,3 +80,21 @@ class Length(Elementwise):
         top = setting.dims[self.of]
         index = rng.integers(min(self.least, top), top + 1, shape)
         return np.where(rng.random(shape) < 0.4, top, index).astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Samples:
+    """A number of samples, from 1 to ``largest``, by its magnitude; 1 and 2 often."""
+
+    largest: int = 10**6
+
+    @property
+    def integral(self) -> bool:
+        return True
+
+    def legal(self, values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+        return np.asarray((values >= 1) & (values <= self.largest), np.bool_)
+
+    def draw(self, rng: Generator, shape: tuple[int, ...], setting: Setting) -> npt.NDArray[np.int64]:
+        spread = np.exp(rng.uniform(0.0, np.log(self.largest), shape))
+        return np.where(rng.random(shape) < 0.25, rng.integers(1, 3, shape), np.rint(spread)).astype(np.int64)

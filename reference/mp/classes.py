@@ -51,6 +51,16 @@ def cross_entropy(
     return value, gradients
 
 
+def class_balanced_cross_entropy(
+    input: Row, target: int, samples_per_class: Sequence[int], *, beta: float = 0.999
+) -> tuple[Any, Gradients]:
+    """1 / E_n of the cross-entropy, with the effective number E_n = (1 - beta**n) / (1 - beta) of n samples."""
+    b, n = mpf(beta), int(samples_per_class[target])
+    effective = (1 - b**n) / (1 - b)
+    value, gradients = cross_entropy(input, target)
+    return value / effective, {"input": [g / effective for g in gradients["input"]]}
+
+
 def nll_loss(input: Row, target: int, *, weight: Row | None = None, ignore_index: int = -100) -> tuple[Any, Gradients]:
     """-w_y x_y; 0 for the ignored index."""
     gradient = [mpf(0)] * len(input)

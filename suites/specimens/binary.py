@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from suites.specimens.specimen import Specimen, reduced
@@ -162,6 +165,37 @@ def cross_entropy_with_eps(input: Tensor, target: Tensor, eps: float = 1e-7, red
     return reduced(-(target * torch.log(input + eps) + (1.0 - target) * torch.log(1.0 - input + eps)), reduction)
 
 
+def cross_entropy_of_logsigmoid(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    """Both logarithms by logsigmoid, whose digits are those of the smaller probability."""
+    return reduced(-(target * F.logsigmoid(input) + (1.0 - target) * F.logsigmoid(-input)), reduction)
+
+
+class _OfProbability(torch.autograd.Function):
+    """log and log1p, each only where its label has a share, with (p - t) / (p (1 - p)) for the gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, input: Tensor, target: Tensor) -> Tensor:
+        p = input + 0.0  # -0 is 0
+        log, rest = torch.log(p), torch.log1p(-p)
+        ctx.save_for_backward(p, target, log, rest)
+        return -(
+            torch.where(target == 0, 0.0 * p, target * log) + torch.where(target == 1, 0.0 * p, (1 - target) * rest)
+        )
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor]:
+        p, target, log, rest = ctx.saved_tensors
+        soft = (p - target) / p / (1 - p)
+        slope = torch.where(target == 0, 1 / (1 - p), torch.where(target == 1, -1 / p, soft))
+        return upstream * slope, upstream * (rest - log)
+
+
+def cross_entropy_of_both_logarithms(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    """A label that has no share is not multiplied by its logarithm."""
+    return reduced(_OfProbability.apply(input, target), reduction)
+
+
 SPECIMENS = (
     Specimen(
         loss=hinge_loss,
@@ -279,6 +313,21 @@ SPECIMENS = (
             "laws": ("law",),
             "special": ("nan", "overflow"),
         },
+    ),
+    Specimen(
+        loss=cross_entropy_of_logsigmoid,
+        like="binary_cross_entropy_with_logits",
+        form="sound",
+        grade="reference",
+        source="logsigmoid of the logit and of its negative",
+    ),
+    Specimen(
+        loss=cross_entropy_of_both_logarithms,
+        like="binary_cross_entropy",
+        form="sound",
+        grade="reference",
+        gradient="mixed-stable",
+        source="log and log1p, each where its label has a share",
     ),
     Specimen(
         loss=cross_entropy_with_eps,

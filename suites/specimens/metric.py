@@ -14,6 +14,17 @@ from suites.specimens.specimen import Specimen, reduced
 SQUARED_TRIPLET = "triplet_margin_with_distance_loss_squared"
 
 
+# -- triplets of distances ---------------------------------------------------------------------------------------------
+
+
+def triplet_margin_loss_by_clamp(
+    anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0, reduction: str = "mean"
+) -> Tensor:
+    """The lead of the positive over the negative, clamped."""
+    near, far = F.pairwise_distance(anchor, positive), F.pairwise_distance(anchor, negative)
+    return reduced(torch.clamp(near - far + margin, min=0.0), reduction)
+
+
 # -- FaceNet: triplets of squared distances ----------------------------------------------------------------------------
 
 
@@ -257,6 +268,17 @@ def sound_supervised_contrastive_loss(embeddings: Tensor, labels: Tensor, temper
 
 
 SPECIMENS = (
+    Specimen(
+        loss=triplet_margin_loss_by_clamp,
+        like="triplet_margin_loss",
+        form="usual",
+        source="clamp(d(anchor, positive) - d(anchor, negative) + margin, min=0)",
+        shows={
+            "range": ("partial-range",),
+            "nonfinite": ("finite-for-nan",),
+            "special": ("finite-for-nan", "partial-range"),
+        },
+    ),
     Specimen(
         loss=facenet_triplet_loss,
         like=SQUARED_TRIPLET,

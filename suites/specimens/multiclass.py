@@ -243,12 +243,82 @@ class LabelSmoothingCrossEntropy(torch.nn.Module):
         return reduced((1 - self.label_smoothing) * nll + self.label_smoothing * smooth, self.reduction)
 
 
-def class_balanced_cross_entropy(
-    input: Tensor, target: Tensor, weight: Tensor | None = None, reduction: str = "mean"
+class _OfShares(torch.autograd.Function):
+    """Sum over c of a_c (max(x) - x_c + log1p(tail)); p_c sum of the other a less a_c (1 - p_c), over the last axis."""
+
+    @staticmethod
+    def forward(ctx: Any, input: Tensor, a: Tensor) -> Tensor:
+        top = input.argmax(dim=-1, keepdim=True)
+        half = 0.5 * input.gather(-1, top) - 0.5 * input  # finite where the difference is not
+        e = torch.exp(-2 * half)
+        tail = e.scatter(-1, top, 0.0).sum(dim=-1, keepdim=True)
+        p = e / (1 + tail)
+        rest = (1 - p).scatter(-1, top, tail / (1 + tail))
+        none = a == 0
+        slope = p * _sums_of_others(a) - torch.where(none, 0.0, a * rest)
+        ctx.save_for_backward(torch.where(none.all(dim=-1, keepdim=True), 0.0, slope))
+        return torch.where(none, 0.0, 2 * (a * (half + 0.5 * torch.log1p(tail)))).sum(dim=-1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
+        (slope,) = ctx.saved_tensors
+        return upstream[..., None] * slope, None
+
+
+def _sums_of_others(a: Tensor) -> Tensor:
+    """The sum without each entry, added up from both ends and never subtracted."""
+    zero = torch.zeros_like(a[..., :1])
+    before = torch.cat([zero, a[..., :-1]], dim=-1).cumsum(dim=-1)
+    after = torch.cat([a[..., 1:], zero], dim=-1).flip(-1).cumsum(dim=-1).flip(-1)
+    return before + after
+
+
+def cross_entropy_of_leads(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
 ) -> Tensor:
-    """``weight`` is (1 - beta) / (1 - beta**n) of classes of n samples; the mean is over samples, not over weights."""
-    ce = F.cross_entropy(input, target, reduction="none")
-    return reduced(ce if weight is None else weight[target] * ce, reduction)
+    """What every class lacks to the largest logit, and log1p of the others, by the share that the labels give it."""
+    x = input.to(torch.promote_types(input.dtype, torch.float32)).movedim(min(1, input.ndim - 1), -1)
+    kept = target != ignore_index
+    index = torch.where(kept, target, 0)
+    w = torch.ones(x.shape[-1], dtype=x.dtype, device=x.device) if weight is None else weight.to(x.dtype)
+    one_hot = F.one_hot(index, x.shape[-1]).to(x.dtype)
+    share = ((1 - label_smoothing) * one_hot + label_smoothing / x.shape[-1]) * kept[..., None]
+    value = _OfShares.apply(x, torch.where(share == 0, 0.0, w * share))
+    if reduction == "mean":
+        return (value.sum() / torch.where(kept, w[index], 0.0).sum()).to(input.dtype)
+    return reduced(value.to(input.dtype), reduction)
+
+
+# -- class-balanced cross-entropy --------------------------------------------------------------------------------------
+
+
+def class_balanced_cross_entropy(
+    input: Tensor, target: Tensor, samples_per_class: Tensor, beta: float = 0.999, reduction: str = "mean"
+) -> Tensor:
+    """The effective number as 1 - beta**n, which float32 has few digits of where beta**n is near 1."""
+    effective = 1.0 - torch.pow(beta, samples_per_class)
+    weight = ((1.0 - beta) / effective).to(input.dtype)
+    return reduced(weight[target] * F.cross_entropy(input, target, reduction="none"), reduction)
+
+
+def class_balanced_cross_entropy_of_expm1(
+    input: Tensor, target: Tensor, samples_per_class: Tensor, beta: float = 0.999, reduction: str = "mean"
+) -> Tensor:
+    """The effective number by expm1, and log1p of the others."""
+    rate = math.log(beta) if beta else -math.inf
+    effective = -torch.expm1(samples_per_class[target].double() * rate)
+    weight = ((1.0 - beta) / effective).to(torch.promote_types(input.dtype, torch.float32))
+
+    def formula(t: Picked) -> tuple[Tensor, Tensor]:
+        return torch.where(t.loss.isinf(), 2 * (weight * t.half), weight * t.loss), weight
+
+    return of_target(input, target, formula, reduction)
 
 
 SPECIMENS = (
@@ -442,17 +512,31 @@ SPECIMENS = (
         },
     ),
     Specimen(
-        loss=class_balanced_cross_entropy,
+        loss=cross_entropy_of_leads,
         like="cross_entropy",
+        form="sound",
+        grade="reference",
+        source="log1p and sums of the others, smoothed and weighted",
+    ),
+    Specimen(
+        loss=class_balanced_cross_entropy,
+        like="class_balanced_cross_entropy",
         form="usual",
-        source="Cui et al., Class-Balanced Loss Based on Effective Number of Samples (2019)",
+        source="Cui et al., Class-Balanced Loss Based on Effective Number of Samples (2019), in torch",
         shows={
-            "value": ("absolute-only",),
-            "gradient": ("absolute-only",),
+            "value": ("absolute-only", "unstable"),
+            "gradient": ("absolute-only", "unstable"),
             "range": ("partial-range", "vanished"),
             "nonfinite": ("absolute-only", "unstable"),
             "reductions": ("absolute-only", "unstable"),
-            "special": ("absolute-only",),
+            "special": ("absolute-only", "overflow", "unstable"),
         },
+    ),
+    Specimen(
+        loss=class_balanced_cross_entropy_of_expm1,
+        like="class_balanced_cross_entropy",
+        form="sound",
+        grade="reference",
+        source="expm1 of n log(beta), and log1p of the others",
     ),
 )

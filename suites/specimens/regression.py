@@ -134,9 +134,22 @@ def mean_absolute_error(input: Tensor, target: Tensor, reduction: str = "mean") 
     return reduced((input - target).abs(), reduction)
 
 
+def absolute_error_of_slope(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    """The difference times the constant slope of its side; nan stays nan, in the gradient too."""
+    d = input - target
+    slope = torch.where(d > 0, 1.0, torch.where(d < 0, -1.0, 0.0 * d)).detach()
+    return reduced(slope * d, reduction)
+
+
 def squared_error(input: Tensor, target: Tensor, reduction: str = "sum") -> Tensor:
     """The squared difference, summed unless told otherwise."""
     return reduced((input - target) ** 2, reduction)
+
+
+def squared_error_of_product(input: Tensor, target: Tensor, reduction: str = "sum") -> Tensor:
+    """The difference times itself."""
+    d = input - target
+    return reduced(d * d, reduction)
 
 
 SPECIMENS = (
@@ -247,5 +260,19 @@ SPECIMENS = (
         source="(input - target).abs().mean()",
         shows={"nonfinite": ("finite-for-nan",), "special": ("finite-for-nan",)},
     ),
+    Specimen(
+        loss=absolute_error_of_slope,
+        like="l1_loss",
+        form="sound",
+        grade="few-ulp",
+        source="a difference times the slope of its side",
+    ),
     Specimen(loss=squared_error, like="mse_loss", form="usual", source="((input - target) ** 2).sum()"),
+    Specimen(
+        loss=squared_error_of_product,
+        like="mse_loss",
+        form="sound",
+        grade="few-ulp",
+        source="a difference times itself, which has nothing to lose",
+    ),
 )
