@@ -269,8 +269,10 @@ def explanation(contract: Contract, batch: Batch, truth: Array, got: Array, tole
 
 
 def close(a: Array, b: Array, tolerance: float) -> Any:
-    """Where two arrays are the same up to a relative difference."""
-    return np.abs(a - b) <= tolerance * np.maximum(np.abs(a), np.abs(b)) + tolerance * 1e-3
+    """Where two arrays are the same up to a relative difference; inf is itself alone, and nan nothing."""
+    with np.errstate(invalid="ignore"):
+        near = np.abs(a - b) <= tolerance * np.maximum(np.abs(a), np.abs(b)) + tolerance * 1e-3
+    return (near & np.isfinite(a) & np.isfinite(b)) | (a == b)
 
 
 def _explains(values: Array, got: Array, truth: Array, wrong: Any, tolerance: float) -> bool:

@@ -16,11 +16,9 @@ from lossproof.inputs import binary, probability
 
 
 def iou_of_raw_coordinates(input: Tensor, target: Tensor) -> Tensor:
-    """``max`` where ``min`` is needed, and areas that are products of coordinates."""
-    left, top = torch.max(input[:, 0], target[:, 0]), torch.max(input[:, 1], target[:, 1])
-    right, bottom = torch.max(input[:, 2], target[:, 2]), torch.max(input[:, 3], target[:, 3])
-    both = (right - left) * (bottom - top)
-    return 1 - both / (input[:, 2] * input[:, 3] + target[:, 2] * target[:, 3] - both)
+    """``max`` where ``min`` is needed, and areas that are products of coordinates: 0 / 0 of a box at 0 and itself."""
+    both = torch.max(input, target).prod(dim=1)
+    return 1 - both / (input.prod(dim=1) + target.prod(dim=1) - both)
 
 
 def dice_of_floats(input: Tensor, target: Tensor) -> Tensor:
@@ -88,7 +86,13 @@ class OtherInTraining(nn.Module):
 
 WILD: list[tuple[Callable[..., Any], dict[str, Any], str, str]] = [
     (iou_of_raw_coordinates, {"like": "box_iou_loss", "check": "value"}, "unstable", "expected"),
-    (iou_of_raw_coordinates, {"like": "box_iou_loss", "check": "laws"}, "law", "0 of a box and itself"),
+    (iou_of_raw_coordinates, {"like": "box_iou_loss", "check": "laws"}, "law", "never below 0"),
+    (
+        iou_of_raw_coordinates,
+        {"like": "box_iou_loss", "check": "special"},
+        "nan",
+        "value: nan where the truth is a number: expected 0.0, got nan (one box twice)",
+    ),
     (
         dice_of_floats,
         {"inputs": {"input": probability("N", "D"), "target": binary("N", "D")}, "oracle": dice, "check": "edges"},
@@ -115,10 +119,32 @@ WILD: list[tuple[Callable[..., Any], dict[str, Any], str, str]] = [
     (triplet_without_hinge, {"like": "triplet_margin_loss", "check": "laws"}, "law", "never below 0"),
     (root_of_mse, {"like": "rmse_loss", "check": "range"}, "nan", "gradient with respect to input: nan where"),
     (squeezed, {"like": "mse_loss", "check": "form"}, "shape", "(1,)"),
-    (of_integer_one_hot, {"like": "cross_entropy", "check": "value"}, "raised", "expected a result, got"),
-    (ctc_batch_first, {"like": "ctc_loss", "check": "value"}, "raised", "expected a result, got"),
+    (
+        of_integer_one_hot,
+        {"like": "cross_entropy", "check": "value"},
+        "raised",
+        "got RuntimeError: Expected floating point type for target with class probabilities, got Long",
+    ),
+    (
+        ctc_batch_first,
+        {"like": "ctc_loss", "check": "mistakes"},
+        "mistake",
+        "log_probs is taken with the batch first, as (N, T, C): expected (T, N, C)",
+    ),
     (OtherInTraining, {"like": "mse_loss", "check": "form"}, "random", "random number generator"),
 ]
+
+
+def ctc_that_always_raises(
+    log_probs: Tensor, targets: Tensor, input_lengths: Tensor, target_lengths: Tensor, blank: int = 0
+) -> Tensor:
+    raise ValueError("not today")
+
+
+def test_what_raises_in_either_layout_is_not_said_to_have_the_batch_first() -> None:
+    result = validate(ctc_that_always_raises, like="ctc_loss", check="mistakes", dtype="float32")
+    assert [f.kind for f in result.findings] == ["raised"]
+    assert "ValueError: not today" in result.findings[0].message
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def mistakes(context: Context) -> Outcome:
     seen = observe_rows(subject, batch)
     stopped = refusal(context, seen)
     if stopped is not None:
-        told = tuple(_of_order(subject, batch, seen))
+        told = (*_of_order(subject, batch, seen), *_of_batch_axis(subject, batch, seen))
         return Outcome(findings=told, cases=batch.rows(contract)) if told else stopped
     truth = batch.truth(contract)
     # A wrong formula has a wrong gradient too.
@@ -130,6 +130,24 @@ def _of_axis(subject: Subject, batch: Batch, truth: Truth) -> Iterator[Finding]:
     if says := of_axis(name, scores, batch.args[labels].reshape(shape), got.reshape(shape), want, TOLERANCE):
         one = batch.take(contract, slice(0, FEW_ROWS - 1))
         yield defect(subject, "mistake", says, batch=replace(one, layout="spatial"), output="value")
+
+
+def _of_batch_axis(subject: Subject, batch: Batch, seen: Observation) -> Iterator[Finding]:
+    """An argument whose batch is not first and that the loss refuses, which gives the right values with it first."""
+    contract, truth = subject.contract, batch.truth(subject.contract).value.exact
+    for arg in (a for a in contract.args if a.batch_axis and a.name in batch.args):
+        moved = tuple(replace(a, batch_axis=0) if a is arg else a for a in contract.args)
+        other = replace(subject, contract=replace(contract, args=moved))
+        value = observe_rows(other, batch, gradients=False).value
+        if value is not None and value.shape == truth.shape and close(value, truth, TOLERANCE).all():
+            taken = ", ".join(("N", *arg.dims))
+            meant = ", ".join((*arg.dims[: arg.batch_axis], "N", *arg.dims[arg.batch_axis :]))
+            said = (
+                f"{arg.name} is taken with the batch first, as ({taken}): expected ({meant}), at which it raises "
+                f"{seen.raised or seen.gradient_raised}"
+            )
+            yield defect(subject, "mistake", said, batch=batch.take(contract, slice(0, 1)))
+            return
 
 
 def _of_value(subject: Subject, batch: Batch, truth: Truth, seen: Observation) -> Iterator[Finding]:
