@@ -1,4 +1,4 @@
-"""Prediction, target and mask, the target first and the mask by keyword."""
+"""Prediction, target and mask: the target first and the mask by keyword, or in the order of the signature."""
 
 from __future__ import annotations
 
@@ -17,6 +17,11 @@ def masked_mse(target: Tensor, prediction: Tensor, *, mask: Tensor) -> Tensor:
     return squares.sum(dim=1) / mask.sum(dim=1)
 
 
+def masked_mae(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Mean of the differences that count, for each row; 0 where none does."""
+    return ((prediction - target).abs() * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
+
+
 def validated(**options: Any) -> Result:
     """Against a formula in NumPy, which is nan for an empty mask as the loss is."""
     return validate(
@@ -31,5 +36,15 @@ def validated(**options: Any) -> Result:
     )
 
 
+def in_order_validated(**options: Any) -> Result:
+    """Declarations without names are those of the signature, in order; what is masked out must not matter."""
+    return validate(
+        masked_mae,
+        inputs=[real("N", "D", low=-8.0, high=8.0), real("N", "D", low=-8.0, high=8.0), mask("N", "D")],
+        **options,
+    )
+
+
 if __name__ == "__main__":
-    sys.stdout.write(str(validated()) + "\n")
+    for judged in (validated, in_order_validated):
+        sys.stdout.write(str(judged()) + "\n")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lossproof import Result, validate
-from lossproof.inputs import binary, logits
+from lossproof.inputs import binary, logits, probability
 
 
 class DiceLoss(nn.Module):
@@ -36,5 +36,17 @@ def validated(**options: Any) -> Result:
     )
 
 
+def probabilities_validated(**options: Any) -> Result:
+    """The other side of the flag: 0 / 0 for an empty mask and probabilities of just 0."""
+    return validate(
+        DiceLoss,
+        inputs={"output": probability("N", 1, "H", "W"), "mask": binary("N", 1, "H", "W")},
+        init={"from_logits": False},
+        laws=["non_negative"],
+        **options,
+    )
+
+
 if __name__ == "__main__":
-    sys.stdout.write(str(validated()) + "\n")
+    for judged in (validated, probabilities_validated):
+        sys.stdout.write(str(judged()) + "\n")

@@ -26,6 +26,12 @@ def l2_penalty(*parameters: Tensor) -> Tensor:
     return sum((0.5 * p.square().sum() for p in parameters), torch.zeros(()))
 
 
+def deep_supervision(outputs: list[Tensor], target: Tensor) -> Tensor:
+    """Cross-entropy of every stage of a network, later ones with more weight."""
+    losses = [torch.nn.functional.cross_entropy(o, target, reduction="none") for o in outputs]
+    return sum((2.0 ** (i + 1 - len(losses)) * loss for i, loss in enumerate(losses)), torch.zeros(()))
+
+
 class Detector:
     """An object with only ``__call__``, whose inputs are dicts and whose result is one."""
 
@@ -49,6 +55,12 @@ def penalty_validated(**options: Any) -> Result:
     return validate(l2_penalty, inputs={"*parameters": shapes}, **options)
 
 
+def stages_validated(**options: Any) -> Result:
+    """A list of declarations is a list of tensors."""
+    stages = [logits("N", "C"), logits("N", "C")]
+    return validate(deep_supervision, inputs={"outputs": stages, "target": class_index("N")}, **options)
+
+
 def detector_validated(**options: Any) -> Result:
     """``output`` names the part that is the loss."""
     places = real("B", 4, low=-8.0, high=8.0)
@@ -65,5 +77,5 @@ def detector_validated(**options: Any) -> Result:
 
 
 if __name__ == "__main__":
-    for validated in (boxes_validated, penalty_validated, detector_validated):
+    for validated in (boxes_validated, penalty_validated, stages_validated, detector_validated):
         sys.stdout.write(str(validated(dtype="float32")) + "\n")

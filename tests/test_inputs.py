@@ -113,13 +113,23 @@ def test_a_sound_loss_has_no_defect(loss: Any, inputs: dict[str, Any]) -> None:
 EXAMPLES: list[tuple[str, str, dict[str, Any], set[tuple[str, str]]]] = [
     ("classification", "validated", ACCURACY, {("nan", "value"), ("nan", "input"), ("overflow", "value")}),
     ("segmentation", "validated", F32, set()),
+    ("segmentation", "probabilities_validated", F32, {("nan", "value"), ("nan", "output")}),
+    ("multilabel", "multi_hot_validated", ACCURACY, {("unstable", "value"), ("unstable", "output")}),
+    ("multilabel", "soft_validated", ACCURACY, {("unstable", "value"), ("unstable", "output")}),
+    ("multilabel", "probabilities_validated", ACCURACY, {("unstable", "value")}),
     ("masked", "validated", F32, set()),
+    ("masked", "in_order_validated", F32, set()),
     ("metric", "validated", ACCURACY, {("nan", "embeddings"), ("nan", "parameter_centres")}),
+    ("metric", "pairs_validated", F32, set()),
+    ("metric", "references_validated", F32, set()),
     ("contrastive", "validated", ACCURACY, {("unstable", "value"), ("unstable", "first")}),
     ("contrastive", "simsiam_validated", F32, set()),
+    ("contrastive", "info_nce_validated", ACCURACY, set()),
+    ("contrastive", "memory_validated", F32, set()),
     ("survival", "validated", F32, {("nan", "value"), ("overflow", "log_hazard")}),
     ("structured", "boxes_validated", F32, set()),
     ("structured", "penalty_validated", F32, set()),
+    ("structured", "stages_validated", F32, set()),
     ("structured", "detector_validated", F32, set()),
 ]
 
