@@ -13,8 +13,8 @@ from harness.bounds import GRADES
 class Declared:
     """The findings that a form is known for. Anything else fails, and so does one that is no longer seen."""
 
-    form: Literal["usual", "sound"]
-    """``usual``: as it is commonly published; ``sound``: the best known form."""
+    form: Literal["usual", "sound", "wild"]
+    """``usual``: as it is commonly published; ``sound``: the best known form; ``wild``: a mistake that people make."""
     source: str
     shows: Mapping[str, tuple[str, ...]]
     """Name of a check -> kinds of finding."""

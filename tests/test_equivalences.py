@@ -11,6 +11,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lossproof import Result, validate
+from suites.specimens.binary import bce_of_sigmoid, cross_entropy_with_eps, two_logits
+from suites.specimens.metric import triplet_margin_loss_by_clamp
+from suites.specimens.multiclass import nll_of_log_softmax
+from suites.specimens.regression import RMSELoss, rmse_loss
+from suites.specimens.wild import log_of_clamped, nan_to_0
 
 ACCURACY = ("value", "gradient", "range")
 
@@ -19,25 +24,6 @@ def judged(loss: Any, like: str, baseline: str | None = None) -> Result:
     result = validate(loss, like=like, baseline=baseline, dtype="float32", check=ACCURACY, name="loss")
     assert [t.reason for t in result.trials if t.verdict == "error"] == []
     return result
-
-
-def nll_of_log_softmax(input: Tensor, target: Tensor) -> Tensor:
-    return F.nll_loss(F.log_softmax(input, dim=1), target, reduction="none")
-
-
-def two_logits(input: Tensor, target: Tensor) -> Tensor:
-    """Of the classes 0 and 1, whose scores are 0 and the logit."""
-    log_p = F.log_softmax(torch.stack([torch.zeros_like(input), input], dim=-1), dim=-1)
-    return -(target * log_p[..., 1] + (1 - target) * log_p[..., 0])
-
-
-def bce_of_sigmoid(input: Tensor, target: Tensor) -> Tensor:
-    return F.binary_cross_entropy(torch.sigmoid(input), target, reduction="none")
-
-
-def triplet_by_clamp(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0) -> Tensor:
-    near, far = F.pairwise_distance(anchor, positive), F.pairwise_distance(anchor, negative)
-    return torch.clamp(near - far + margin, min=0)
 
 
 def triplet_by_relu(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0) -> Tensor:
@@ -53,7 +39,7 @@ def triplet_of_squares(anchor: Tensor, positive: Tensor, negative: Tensor, margi
 SAME: list[tuple[Callable[..., Tensor], str]] = [
     (nll_of_log_softmax, "cross_entropy"),
     (two_logits, "binary_cross_entropy_with_logits"),
-    (triplet_by_clamp, "triplet_margin_loss"),
+    (triplet_margin_loss_by_clamp, "triplet_margin_loss"),
     (triplet_by_relu, "triplet_margin_loss"),
 ]
 OTHER: list[tuple[Callable[..., Tensor], str]] = [
@@ -73,38 +59,16 @@ def test_ways_that_are_worse_or_another_loss(loss: Any, like: str) -> None:
     assert not judged(loss, like, baseline="torch").ok
 
 
-def log_of_p_and_eps(input: Tensor, target: Tensor) -> Tensor:
-    return -(target * torch.log(input + 1e-7) + (1 - target) * torch.log(1 - input + 1e-7))
-
-
-def log_of_clamped(input: Tensor, target: Tensor) -> Tensor:
-    p = input.clamp(1e-7, 1 - 1e-7)
-    return -(target * torch.log(p) + (1 - target) * torch.log(1 - p))
-
-
-def nan_to_0(input: Tensor, target: Tensor) -> Tensor:
-    naive = torch.log(1 + torch.exp(-target * input))
-    return torch.nan_to_num(naive, nan=0.0, posinf=0.0)
-
-
-def root_of_mse_and_eps(input: Tensor, target: Tensor) -> Tensor:
-    return torch.sqrt((input - target).square().mean(dim=-1) + 1e-6)
-
-
-def root_of_mse(input: Tensor, target: Tensor) -> Tensor:
-    return torch.sqrt((input - target).square().mean(dim=-1))
-
-
 REMEDIES: list[tuple[Callable[..., Tensor], str, set[tuple[str, str]]]] = [
     # No inf any more, but other values near the ends and another slope.
-    (log_of_p_and_eps, "binary_cross_entropy", {("finite-for-inf", "value"), ("unstable", "value")}),
+    (cross_entropy_with_eps, "binary_cross_entropy", {("finite-for-inf", "value"), ("unstable", "value")}),
     # A gradient of 0 where the loss is largest.
     (log_of_clamped, "binary_cross_entropy", {("finite-for-inf", "value"), ("vanished", "input")}),
     # 0 for a loss that is too large to be computed naively.
     (nan_to_0, "soft_margin_loss", {("vanished", "value")}),
     # The nan of the root is gone; a perfect prediction costs 1e-3.
-    (root_of_mse, "rmse_loss", {("nan", "input")}),
-    (root_of_mse_and_eps, "rmse_loss", {("unstable", "value"), ("unstable", "input")}),
+    (rmse_loss, "rmse_loss", {("nan", "input")}),
+    (RMSELoss, "rmse_loss", {("unstable", "value"), ("unstable", "input")}),
 ]
 
 
@@ -114,4 +78,4 @@ def test_what_a_remedy_costs(loss: Any, like: str, costs: set[tuple[str, str]]) 
 
 
 def test_a_remedy_against_nan_leaves_none() -> None:
-    assert "nan" not in {f.kind for f in judged(root_of_mse_and_eps, "rmse_loss").findings}
+    assert "nan" not in {f.kind for f in judged(RMSELoss, "rmse_loss").findings}

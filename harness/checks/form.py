@@ -167,7 +167,8 @@ def in_proportion(context: Context) -> Outcome:
             want = gradient * (weights.reshape(weights.shape + (1,) * after) if weights.ndim else weights)
             got = weighed.leaf_gradients.get(name)
             slack = 4.0 * batch.precision.u * np.abs(want) + batch.precision.smallest_normal
-            off = np.ones(want.shape, np.bool_) if got is None else ~(np.abs(got - want) <= slack) & np.isfinite(want)
+            with np.errstate(invalid="ignore"):  # inf less inf, which is left out
+                off = np.ones(want.shape, np.bool_) if got is None else ~(abs(got - want) <= slack) & np.isfinite(want)
             if off.any():
                 said = (
                     f"gradient of {name}: expected that of the loss times {', '.join(map(str, np.unique(weights)))}, "

@@ -165,6 +165,17 @@ def cross_entropy_with_eps(input: Tensor, target: Tensor, eps: float = 1e-7, red
     return reduced(-(target * torch.log(input + eps) + (1.0 - target) * torch.log(1.0 - input + eps)), reduction)
 
 
+def bce_of_sigmoid(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    """torch.nn.BCELoss after torch.nn.Sigmoid."""
+    return F.binary_cross_entropy(torch.sigmoid(input), target, reduction=reduction)
+
+
+def two_logits(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    """Of the classes 0 and 1, whose scores are 0 and the logit."""
+    log_p = F.log_softmax(torch.stack([torch.zeros_like(input), input], dim=-1), dim=-1)
+    return reduced(-(target * log_p[..., 1] + (1 - target) * log_p[..., 0]), reduction)
+
+
 def cross_entropy_of_logsigmoid(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """Both logarithms by logsigmoid, whose digits are those of the smaller probability."""
     return reduced(-(target * F.logsigmoid(input) + (1.0 - target) * F.logsigmoid(-input)), reduction)
@@ -313,6 +324,26 @@ SPECIMENS = (
             "laws": ("law",),
             "special": ("nan", "overflow"),
         },
+    ),
+    Specimen(
+        loss=bce_of_sigmoid,
+        like="binary_cross_entropy_with_logits",
+        form="usual",
+        source="torch.nn.BCELoss after torch.nn.Sigmoid",
+        shows={
+            "value": ("absolute-only", "unstable"),
+            "gradient": ("absolute-only", "unstable"),
+            "range": ("nan", "overflow", "vanished"),
+            "laws": ("law",),
+            "special": ("nan", "overflow", "raised", "unstable", "vanished"),
+        },
+    ),
+    Specimen(
+        loss=two_logits,
+        like="binary_cross_entropy_with_logits",
+        form="usual",
+        source="log_softmax of 0 and the logit",
+        shows={"value": ("absolute-only",), "gradient": ("absolute-only",), "range": ("vanished",)},
     ),
     Specimen(
         loss=cross_entropy_of_logsigmoid,

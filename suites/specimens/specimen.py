@@ -25,7 +25,7 @@ class Specimen:
 
     loss: Callable[..., Any]
     like: str
-    form: Literal["usual", "sound"]
+    form: Literal["usual", "sound", "wild"]
     source: str
     """Where the form is found."""
     shows: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
