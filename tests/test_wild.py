@@ -12,6 +12,7 @@ from torch import Tensor
 from lossproof import validate
 from lossproof.inputs import binary, probability
 from suites.specimens.binary import binary_focal_loss
+from suites.specimens.multiclass import cross_entropy_of_leads
 from suites.specimens.regression import rmse_loss
 from suites.specimens.wild import (
     OtherInTraining,
@@ -85,6 +86,11 @@ WILD: list[tuple[Callable[..., Any], dict[str, Any], str, str]] = [
 def test_a_gradient_that_is_infinite_is_no_error_of_the_harness() -> None:
     result = validate(iou_of_raw_coordinates, like="box_iou_loss", check="form", dtype="float32")
     assert [t.reason for t in result.trials if t.verdict == "error"] == []
+
+
+def test_ignored_targets_are_no_error_of_the_harness_where_mistakes_are_sought() -> None:
+    result = validate(cross_entropy_of_leads, like="cross_entropy", check="mistakes", dtype="float32")
+    assert [(t.verdict, t.reason) for t in result.trials] == [("pass", "")]
 
 
 def ctc_that_always_raises(

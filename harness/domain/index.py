@@ -83,7 +83,7 @@ class Length(Elementwise):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Samples:
+class Samples(Elementwise):
     """A number of samples, from 1 to ``largest``, by its magnitude; 1 and 2 often."""
 
     largest: int = 10**6
