@@ -6,7 +6,7 @@ import copy
 import inspect
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial, partialmethod
 from typing import Any
 
@@ -14,51 +14,13 @@ import torch
 from torch import Tensor
 
 from harness.binding import BindingError, options_of
+from harness.held import called, dtype_of, holds
 from harness.inputs import Input, Structure
+from harness.part import Part
+from harness.reducing import Reducing, written
 
 VARARGS = "*"
 """Begins the name of what is passed as ``*args``."""
-
-
-@dataclass(slots=True)
-class Part:
-    """The part of a result that is the loss, by a key, an attribute or a place in a sequence; all of it without a name.
-
-    How it is reached shows with the first result.
-    """
-
-    name: str
-    suffix: str = ""
-    """What Python reaches it with."""
-    added: tuple[str, ...] = ()
-    """The dimensions over which its values are added up, of a loss of which one call is one row."""
-
-    def of(self, result: Any) -> Any:
-        """Raises LookupError, in one line, where the result has no such part."""
-        if not self.name:
-            return result
-        if isinstance(result, (tuple, list)) and self.name.lstrip("-").isdigit():
-            key: Any = int(self.name)
-            has, offered = -len(result) <= key < len(result), f"{len(result)} parts"
-        elif isinstance(result, Mapping):
-            key, has, offered = self.name, self.name in result, f"the keys {', '.join(map(repr, result))}"
-        else:
-            if not hasattr(result, self.name):
-                raise LookupError(f"expected a result with a part {self.name!r}, got {type(result).__name__}")
-            self.suffix = f".{self.name}"
-            return getattr(result, self.name)
-        if not has:
-            raise LookupError(
-                f"expected a result with a part {self.name!r}, got a {type(result).__name__} of {offered}"
-            )
-        self.suffix = f"[{key!r}]"
-        return result[key]
-
-    def total(self, values: Tensor, dims: tuple[str, ...]) -> Tensor:
-        """The sum of values that belong to the elements of one call."""
-        if not self.added:
-            self.added, self.suffix = dims, f"{self.suffix}.sum()"
-        return values.sum()
 
 
 def label_of(loss: Any, name: str = "") -> str:
@@ -118,21 +80,34 @@ class Adapter:
     """A loss called with tensors by flat names."""
 
     loss: Any
+    built: Mapping[str, Any]
+    """Our name of a reduction -> the object that was constructed for it, where a class takes it so."""
     expression: str
+    constructed: bool
+    """Whether the expression is that of a class, without the call that makes the object."""
     structures: Mapping[str, Structure]
     """Argument of the loss -> its Input, or a nest of them."""
     flat: Mapping[str, Input]
     keywords: frozenset[str]
-    """What the loss takes by name; other arguments are passed by position."""
+    """What the loss takes by name; other arguments are passed by position, in the order of ``structures``."""
     part: Part
-    coupled: bool = False
+    coupled: bool
     """Whether one call is one row."""
-    reductions: Mapping[str, Any] = field(default_factory=dict)
-    """Our name of a reduction -> what the loss calls it: a value of ``reduction`` or keywords."""
-    learned: Mapping[str, str] = field(default_factory=dict)
+    reducing: Reducing
+    learned: Mapping[str, str]
     """Flat name -> name in its Module, of every learnable parameter."""
 
     def __call__(self, *, reduction: str = "none", **tensors: Tensor) -> Tensor:
+        whole: Tensor = self._one_a_row(self.result(reduction, tensors), tensors)
+        return whole
+
+    def like_result(self, tensors: Mapping[str, Tensor]) -> str:
+        """An argument of the shape of the unreduced result of several numbers a row; empty where there is none."""
+        shape = getattr(self.result("none", tensors), "shape", ())
+        return next((n for n in self.flat if len(shape) > 1 and tensors[n].shape == shape), "")
+
+    def result(self, reduction: str, tensors: Mapping[str, Tensor]) -> Any:
+        """What the loss gives, element by element where it does."""
         given = {n: self._cast(n, t) for n, t in tensors.items() if n not in self.learned}
         places = self._places(given)
         named = self.keywords
@@ -141,11 +116,10 @@ class Adapter:
         keywords = {n: v for n, v in places.items() if n in named}
         if stars:  # what comes before varargs must be positional
             positional, keywords = [v for n, v in places.items() if not n.startswith(VARARGS)] + list(stars[0]), {}
-        keywords |= self._reduction(reduction)
-        loss = self._fresh({name: tensors[n] for n, name in self.learned.items() if n in tensors})
-        result = self.part.of(loss(*positional, **keywords))
-        whole: Tensor = self._one_a_row(result, tensors)
-        return whole
+        keywords |= self.reducing.of_call(reduction)
+        learned = {own: tensors[n] for n, own in self.learned.items() if n in tensors}
+        result = called(self._fresh(reduction), tuple(positional), keywords, dtype_of(tensors), **learned)
+        return self.part.of(result)
 
     def by_position(self) -> Adapter | None:
         """The same loss with the arguments that begin its signature by position; None where that changes nothing."""
@@ -170,26 +144,11 @@ class Adapter:
 
         return {name: nested(name.lstrip(VARARGS), s) for name, s in self.structures.items()}
 
-    def _reduction(self, reduction: str) -> dict[str, Any]:
-        if reduction not in self.reductions:
-            return {}
-        said = self.reductions[reduction]
-        return dict(said) if isinstance(said, Mapping) else {"reduction": said}
-
-    def _fresh(self, parameters: Mapping[str, Tensor]) -> Any:
+    def _fresh(self, reduction: str) -> Any:
         """The loss as it was built: what a call leaves in buffers is not seen by the next."""
-        if not isinstance(self.loss, torch.nn.Module):
-            return self.loss
-        if not parameters:
-            stateful = next(self.loss.buffers(), None) is not None
-            return copy.deepcopy(self.loss) if stateful else self.loss
-        module = self.loss
-
-        def call(*args: Any, **keywords: Any) -> Any:
-            state = {n: b.clone() for n, b in module.named_buffers()}
-            return torch.func.functional_call(module, {**parameters, **state}, args, keywords)
-
-        return call
+        loss = self.built.get(reduction, self.loss)
+        stateful = isinstance(loss, torch.nn.Module) and next(loss.buffers(), None) is not None
+        return copy.deepcopy(loss) if stateful else loss
 
     def _one_a_row(self, result: Any, tensors: Mapping[str, Tensor]) -> Any:
         """Losses of single elements are added up over all axes but that of the rows; over all where a call is one."""
@@ -215,11 +174,11 @@ class Adapter:
         """What binding reads."""
         keyword = inspect.Parameter.KEYWORD_ONLY
         names = [inspect.Parameter(n, keyword) for n in (*self.flat, *self.learned)]
-        if self.reductions:
-            names.append(inspect.Parameter("reduction", keyword, default="none"))
+        if self.reducing.said:
+            names.append(inspect.Parameter("reduction", keyword))
         return inspect.Signature(names)
 
-    def text(self, reduction: str) -> str:
+    def text(self, reduction: str, dtype: str) -> str:
         """The call as Python over variables of the flat names."""
         named = self.keywords
 
@@ -232,16 +191,22 @@ class Adapter:
             parts = ", ".join(nested(f"{name}_{i}", s) for i, s in enumerate(structure))
             return f"[{parts}]" if isinstance(structure, list) else f"({parts},)"
 
-        written = [(n, nested(n.lstrip(VARARGS), s)) for n, s in self.structures.items()]
-        varargs = any(n.startswith(VARARGS) for n, _ in written)
-        positional = [f"*{t}" if n.startswith(VARARGS) else t for n, t in written if varargs or n not in named]
-        keywords = {} if varargs else {n: t for n, t in written if n in named}
-        keywords |= {k: repr(v) for k, v in self._reduction(reduction).items()}
+        texts = [(n, nested(n.lstrip(VARARGS), s)) for n, s in self.structures.items()]
+        varargs = any(n.startswith(VARARGS) for n, _ in texts)
+        positional = [f"*{t}" if n.startswith(VARARGS) else t for n, t in texts if varargs or n not in named]
+        keywords = {} if varargs else {n: t for n, t in texts if n in named}
+        keywords |= {k: written(v) for k, v in self.reducing.of_call(reduction).items()}
+        loss = self.expression
+        if self.constructed:
+            options = self.reducing.of_constructor(reduction)
+            loss += f"({', '.join(f'{k}={written(v)}' for k, v in options.items())})"
+        if holds(self.loss) and dtype != "float32":
+            loss += f".to(torch.{dtype})"
         if self.learned:
             state = ", ".join(f"{own!r}: {n}" for n, own in self.learned.items())
             before = "".join(f"{t}, " for t in positional)
             after = ", ".join(f"{k!r}: {t}" for k, t in keywords.items())
-            call = f"torch.func.functional_call({self.expression}, {{{state}}}, ({before}), {{{after}}})"
+            call = f"torch.func.functional_call({loss}, {{{state}}}, ({before}), {{{after}}})"
         else:
-            call = f"{self.expression}({', '.join([*positional, *(f'{k}={t}' for k, t in keywords.items())])})"
+            call = f"{loss}({', '.join([*positional, *(f'{k}={t}' for k, t in keywords.items())])})"
         return f"{call}{self.part.suffix}"

@@ -14,7 +14,7 @@ import torch
 from harness import records, registry
 from harness.adapter import fixed_options, label_of, with_options
 from harness.annotations import annotated
-from harness.binding import BindingError, Subject, bind, options_of
+from harness.binding import BindingError, Subject, bind, fixed_by_partial, options_of
 from harness.cases import NoReferenceError
 from harness.conduct import undisturbed
 from harness.contract import Arrange, Contract
@@ -25,6 +25,7 @@ from harness.inputs import InputsError
 from harness.itself import Values
 from harness.lawbook import UnknownLawError
 from harness.laws import Law
+from harness.offering import offered
 from harness.plan import Trial, catalogue, not_run, plan
 from harness.run import declarations, header, run
 from harness.ulp import PRECISIONS
@@ -118,6 +119,8 @@ def subject_for(
     *,
     init: Mapping[str, Any] | None = None,
     parameters: Mapping[str, Any] | None = None,
+    output: str = "",
+    reductions: Mapping[str, Any] | None = None,
     name: str = "",
     expression: str = "",
     setup: str = "import torch",
@@ -135,7 +138,7 @@ def subject_for(
         raise UsageError(f"{error}{hint}") from None
     itself = known if known is not None and known.contract is contract else None
     options, given = _plain(init or {}), _plain(parameters or {})
-    if itself is not None and not options and not given:
+    if itself is not None and not (options or given or output or reductions):
         return itself if itself.twin is None else replace(itself, twin=None)
     if itself is not None:
         expression, setup = itself.expression, itself.setup
@@ -143,19 +146,33 @@ def subject_for(
         raise UsageError(f"init: {ours[0]!r} is varied by lossproof: expected options beside the tensors and reduction")
     names = [p.name for p in contract.parameters]
     checked(list(given), names, f"parameters of {contract.name}")
-    held = {n: v for n, v in {**options, **given}.items() if n in names}
+    partly = fixed_by_partial(loss)
+    for n in [n for n in given if n in partly and given[n] != partly[n]]:
+        raise UsageError(f"parameters: {n}: expected {partly[n]!r}, at which {label} fixes it, got {given[n]!r}")
+    held = {n: v for n, v in {**partly, **options, **given}.items() if n in names}
     try:
+        raw, written = loss, expression or label
         loss = fixed_options(loss, options)
         if options:
             expression, setup = with_options(expression or label, options), f"import functools\n{setup}"
-        bound = bind(loss, contract.pinned(held), name=label, expression=expression or label, setup=setup)
+        bound = bind(
+            loss,
+            contract.pinned(held),
+            name=label,
+            expression=expression or label,
+            setup=setup,
+            reductions=reductions,
+            output=output,
+        )
+        if itself is not None:
+            bound = replace(bound, faults=itself.faults, unsupported=itself.unsupported, origin=itself.origin)
+        lines = "\n".join([bound.setup, *bound.reducing.lines(raw, written)])
+        bound = offered(replace(bound, held=held, setup=lines), reductions)
     except (BindingError, ValueError) as error:
         raise UsageError(str(error)) from None
-    if taken := [n for n in given if n in bound.parameters]:
+    if taken := [n for n in given if n in bound.parameters and n not in partly]:
         raise UsageError(f"parameters: {label} takes {taken[0]!r} itself: make it an option, with init or --init")
-    if itself is not None:
-        bound = replace(bound, faults=itself.faults, unsupported=itself.unsupported, origin=itself.origin)
-    return settled(replace(bound, held=held))
+    return settled(bound)
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -334,16 +351,17 @@ def validate(
     ``seed`` draws other random rows; equal seeds give equal records, timings aside. ``init`` are options that hold
     throughout, of a class or a function; the Contract is held to what it has of them. ``parameters`` are those of the
     Contract that the loss does not take, at what its code has in their place: a triplet loss written without ``eps`` is
-    judged with ``parameters={"eps": 0.0}``; without it the Contract's default holds.
+    judged with ``parameters={"eps": 0.0}``; without it the Contract's default holds. ``output`` is the part of the
+    result that is the loss; ``reductions`` are names that the loss has of its own for ``none``, ``sum`` and ``mean``,
+    each a value of ``reduction`` or a dict of options.
 
     A loss without a Contract is declared by ``inputs``, argument -> declaration such as ``logits("N", "C")`` of
     ``lossproof.inputs``, or a dict, list or tuple of them. Arguments that these lack are read from annotations such as
     jaxtyping's ``Float[Tensor, "n c"]``, by the rule of ``harness.annotations``, and named beside every table.
     ``oracle`` takes the inputs as float64 arrays, rows first, and returns values of shape (R,); without it the loss in
     float64 stands in, which finds instability, not a wrong formula. ``laws`` names relations that hold of it
-    (``non_negative``, ``shift_invariant(logits)``, ...), ``output`` the part of the result that is the loss,
-    ``reductions`` what the loss calls ``none``, ``mean`` and ``sum``; ``arrange(args, parameters)`` mends drawn
-    arguments that are only legal together.
+    (``non_negative``, ``shift_invariant(logits)``, ...); ``arrange(args, parameters)`` mends drawn arguments that are
+    only legal together.
 
     ``stop_gradient`` names arguments whose gradient is stopped on purpose, all of it or a part of the formula that is
     held constant: derivatives are not asked of them, and one that turns out to be the derivative is a defect.
@@ -355,8 +373,16 @@ def validate(
         loss,
         like,
         inputs,
-        declared={"oracle": oracle, "laws": laws, "output": output, "reductions": reductions, "arrange": arrange},
-        said={"init": init, "parameters": parameters, "name": name, "expression": expression, "setup": setup},
+        declared={"oracle": oracle, "laws": laws, "arrange": arrange},
+        said={
+            "init": init,
+            "parameters": parameters,
+            "output": output,
+            "reductions": reductions,
+            "name": name,
+            "expression": expression,
+            "setup": setup,
+        },
         intended={"stop_gradient": stop_gradient, "upcast": upcast},
     )
     prepared = prepare(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -12,6 +12,9 @@ import torch
 
 from harness.contract import Contract
 from harness.deviations import Departure, Fault
+from harness.held import called, dtype_of
+from harness.part import Part
+from harness.reducing import KEYWORD, Reducing, reducing
 from harness.specimen import Declared
 from harness.ulp import PRECISIONS, Precision
 
@@ -48,14 +51,23 @@ class Subject:
     """The object that was bound; identity with a registered one makes it that Subject."""
     places: Mapping[str, str] = field(default_factory=dict)
     """Argument of the Contract -> name that the callable gives it; what is missing is not offered."""
+    positional: tuple[str, ...] = ()
+    """Of these names, those that can only be given by position, in order."""
     options: tuple[str, ...] = ()
     """Names that a class takes in ``__init__``."""
     parameters: tuple[str, ...] = ()
-    reductions: tuple[str, ...] = ()
-    """Reductions that can be asked for; empty where the callable gives one fixed result."""
+    reducing: Reducing = field(default_factory=Reducing)
+    """How reductions are asked for."""
+    part: Part = field(default_factory=Part)
+    """What of the result is the loss."""
+    holds: bool = False
+    """Whether it has buffers or parameters that follow the dtype of a call."""
+    unjudged: tuple[str, ...] = ()
+    """Learnable parameters of a Module, of which the Contract knows nothing."""
     fixed: str = ""
     """The reduction that a callable without the keyword applies; empty where ``reductions`` holds."""
-    not_offered: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
+    """Parameters and tensors of the Contract that the callable does not take."""
     faults: tuple[Fault, ...] = ()
     unsupported: Mapping[str, str] = field(default_factory=dict)
     """dtype, or topic such as ``forward-mode`` -> regular expression of the message it raises."""
@@ -79,10 +91,20 @@ class Subject:
     """Options of a declared loss that are given and not what their default is."""
     by_position: Call | None = None
     """A declared loss called by position where it takes its arguments by name too."""
-    text: Callable[[str], str] | None = None
-    """(reduction) -> the call as Python over variables of the Contract's names, where it is not the usual one."""
+    text: Callable[[str, str], str] | None = None
+    """(reduction, dtype) -> the call as Python over variables of the Contract's names; None for the usual one."""
     twin: Subject | None = None
     """The functional form that a module must agree with bit for bit; the twin is judged in its stead."""
+
+    @property
+    def reductions(self) -> tuple[str, ...]:
+        """Reductions that can be asked for; empty where the callable gives one fixed result."""
+        return tuple(self.reducing.said)
+
+    @property
+    def not_offered(self) -> tuple[str, ...]:
+        """What of the Contract cannot be asked for."""
+        return (*self.lacks, *self.reducing.missing)
 
     @property
     def arguments(self) -> tuple[str, ...]:
@@ -99,6 +121,13 @@ class Subject:
             said.append(f"as declared, results for narrower inputs are {self.upcast}")
         said += [f"as declared, {n} is {v!r}" for n, v in self.held.items() if n not in self.parameters]
         return tuple(said)
+
+    @property
+    def unasked(self) -> tuple[str, ...]:
+        """What the loss has and nothing here is asked of, in words."""
+        if not self.unjudged:
+            return ()
+        return (f"not judged: gradients of its learnable {', '.join(self.unjudged)}",)
 
     def result_dtype(self, precision: Precision) -> str:
         """The dtype that the result for inputs of a dtype must have."""
@@ -124,7 +153,7 @@ def exchanged(subject: Subject, first: str, second: str) -> Subject:
 
 
 def accepted(callable_: Callable[..., Any]) -> tuple[list[str], list[str], bool]:
-    """Names of positional-or-keyword parameters, of those without default, and whether ``**kwargs`` are taken."""
+    """Names of parameters, of those without default, and whether ``**kwargs`` are taken."""
     try:
         signature = inspect.signature(callable_)
     except (TypeError, ValueError):
@@ -140,11 +169,61 @@ def accepted(callable_: Callable[..., Any]) -> tuple[list[str], list[str], bool]
     return names, required, open_ended
 
 
+def only_positional(callable_: Callable[..., Any]) -> tuple[str, ...]:
+    """Names of the parameters that cannot be given by name, in order."""
+    try:
+        parameters = inspect.signature(callable_).parameters.values()
+    except (TypeError, ValueError):
+        return ()
+    return tuple(p.name for p in parameters if p.kind is p.POSITIONAL_ONLY and p.name != "self")
+
+
+def called_part(loss: Any) -> Callable[..., Any]:
+    """What tells how a loss is called: ``forward`` or ``__call__`` of the instances of a class."""
+    if inspect.isclass(loss):
+        found: Callable[..., Any] = getattr(loss, "forward", None) or loss.__call__
+        return found
+    own: Callable[..., Any] = getattr(loss, "forward", loss)
+    return own
+
+
 def constructor(loss: Any) -> tuple[list[str], list[str], bool]:
     """``accepted`` of the constructor of a class; torch.nn.Module takes any keyword and refuses it."""
     # Asked of torch each time: torch.compile puts another function in its place.
     own = loss.__init__ is not torch.nn.Module.__init__
     return accepted(loss.__init__) if own else ([], [], False)
+
+
+def reductions_of(
+    loss: Any,
+    wanted: Sequence[str],
+    declared: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Reducing:
+    """How a function, a class or a ready object is asked for reductions, unless an option holds it at one.
+
+    Raises BindingError in one line.
+    """
+    held = {**fixed_by_partial(loss), **(options or {})}
+    if KEYWORD in held and not declared:
+        return Reducing(refused=dict.fromkeys(wanted, f"held at {held[KEYWORD]!r}"))
+    constructed = inspect.isclass(loss)
+    _, _, open_ended = constructor(loss) if constructed else accepted(called_part(loss))
+    try:
+        return reducing(
+            loss.__init__ if constructed else None,
+            called_part(loss),
+            wanted,
+            open_ended=open_ended,
+            declared=declared,
+        )
+    except ValueError as error:
+        raise BindingError(str(error)) from None
+
+
+def fixed_by_partial(loss: Any) -> dict[str, Any]:
+    """Options that functools.partial has bound."""
+    return {**fixed_by_partial(loss.func), **loss.keywords} if isinstance(loss, partial) else {}
 
 
 def options_of(loss: Any) -> tuple[list[str], bool]:
@@ -166,23 +245,29 @@ def bind(
     twin: Subject | None = None,
     fixed: str = "",
     specimen: Declared | None = None,
+    reductions: Mapping[str, Any] | Reducing | None = None,
+    output: str = "",
 ) -> Subject:
     """A Subject for a function, a class to be constructed or a ready object.
 
     Tensors bind by name, then by position, by the Contract's names where the callable tells none. ``fixed`` is the
-    reduction of a callable without the keyword. Raises BindingError where a required tensor has no place or the
-    callable requires a tensor that the Contract does not have.
+    reduction of a callable without the keyword, ``reductions`` what it calls them, ``output`` the part of its result
+    that is the loss. Raises BindingError where a required tensor has no place or the callable requires a tensor that
+    the Contract does not have.
     """
     label = name or getattr(loss, "__qualname__", None) or type(loss).__name__
     constructed = inspect.isclass(loss)
     options, needed, options_open = constructor(loss) if constructed else ([], [], False)
-    forward = getattr(loss, "forward", None) or loss.__call__ if constructed else loss
-    target = forward if constructed else (loss.forward if hasattr(loss, "forward") else loss)
+    target = called_part(loss)
     names, required, names_open = accepted(target)
+    if not isinstance(reductions, Reducing):
+        wanted = () if fixed else ("none", *contract.reductions)
+        reductions = reductions_of(loss, wanted, reductions)
+    asked_with = {k for keywords in reductions.said.values() for k in keywords}
 
     tensors = [a.name for a in contract.args]
     parameters = [p.name for p in contract.parameters]
-    known = {*tensors, *parameters, "reduction", "size_average", "reduce"}
+    known = {*tensors, *parameters, "reduction", "size_average", "reduce", *asked_with}
     places: dict[str, str] = {}
     # The tensor of PoissonNLLLoss.forward is called log_input, as is a parameter; that one goes to __init__.
     free = [n for n in names if n not in known or (constructed and n in required and n not in tensors)]
@@ -208,22 +293,31 @@ def bind(
     is_open = options_open if constructed else names_open
     offered = [p for p in parameters if p in holder or is_open]
     missing = [p for p in parameters if p not in offered] + [t for t in tensors if t not in places]
-    has_reduction = not fixed and ("reduction" in holder or is_open)
-    reductions = ("none", *contract.reductions) if has_reduction else ()
-    call = _constructing(loss, places, options) if constructed else partial(_calling, loss, places)
+    only = only_positional(target)
+    part = Part(output)
+    call = Called(
+        loss=loss,
+        places=places,
+        built=frozenset(options) if constructed else None,
+        positional=only,
+        reducing=reductions,
+        part=part,
+    )
     return Subject(
         name=label,
         contract=contract,
-        call=partial(call, has_reduction),
+        call=call,
         expression=expression,
         setup=setup,
         loss=loss,
         places=places,
+        positional=only,
         options=tuple(options),
         parameters=tuple(offered),
-        reductions=reductions,
+        reducing=reductions,
+        part=part,
         fixed=fixed,
-        not_offered=tuple(missing) if has_reduction else (*missing, "reduction"),
+        lacks=tuple(missing),
         faults=faults,
         unsupported=unsupported or {},
         constructed=constructed,
@@ -237,23 +331,28 @@ def _required(contract: Contract) -> list[str]:
     return [a.name for a in contract.args if not a.optional]
 
 
-def _calling(
-    loss: Callable[..., Any],
-    places: Mapping[str, str],
-    has_reduction: bool,
-    tensors: Mapping[str, Any],
-    parameters: Mapping[str, Any],
-    reduction: str,
-) -> Any:
-    keywords: dict[str, Any] = {"reduction": reduction} if has_reduction else {}
-    return loss(**{places[k]: v for k, v in tensors.items()}, **parameters, **keywords)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Called:
+    """The call of a Subject."""
 
+    loss: Any
+    places: Mapping[str, str]
+    built: frozenset[str] | None
+    """Names that the constructor of a class takes; None where there is nothing to construct."""
+    positional: tuple[str, ...]
+    reducing: Reducing
+    part: Part
 
-def _constructing(loss: type, places: Mapping[str, str], options: list[str]) -> Callable[..., Any]:
-    def call(has_reduction: bool, tensors: Mapping[str, Any], parameters: Mapping[str, Any], reduction: str) -> Any:
-        built = {k: v for k, v in tensors.items() if k in options}
-        keywords: dict[str, Any] = {"reduction": reduction} if has_reduction else {}
-        instance = loss(**built, **parameters, **keywords)
-        return instance(**{places[k]: v for k, v in tensors.items() if k not in built})
+    def instance(self, tensors: Mapping[str, Any], parameters: Mapping[str, Any], reduction: str) -> Any:
+        """What is called: the loss, or an object of its class."""
+        if self.built is None:
+            return self.loss
+        built = {n: t for n, t in tensors.items() if n in self.built}
+        return self.loss(**built, **parameters, **self.reducing.of_constructor(reduction))
 
-    return call
+    def __call__(self, tensors: Mapping[str, Any], parameters: Mapping[str, Any], reduction: str) -> Any:
+        passed = {self.places[n]: t for n, t in tensors.items() if self.built is None or n not in self.built}
+        keywords = {**passed, **({} if self.built is not None else parameters), **self.reducing.of_call(reduction)}
+        positional = [keywords.pop(n) for n in self.positional if n in keywords]
+        instance = self.instance(tensors, parameters, reduction)
+        return self.part.of(called(instance, tuple(positional), keywords, dtype_of(tensors)))

@@ -2,25 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import random
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import combinations
 from typing import Any
 
+import numpy as np
 import torch
 
-from harness.adapter import Adapter, Part, defaults_of, fixed_options, label_of, with_options
+from harness.adapter import Adapter, defaults_of, fixed_options, label_of, with_options
 from harness.annotations import read
-from harness.binding import BindingError, Call, Option, Subject, accepted, bind, exchanged
+from harness.binding import (
+    BindingError,
+    Call,
+    Option,
+    Subject,
+    accepted,
+    bind,
+    called_part,
+    exchanged,
+    only_positional,
+    reductions_of,
+)
 from harness.cases import Batch, NoReferenceError
 from harness.checks.sampling import calm_batches
 from harness.contract import Arrange, Contract
 from harness.domain import Arg, Embedding
-from harness.evaluate import observe_rows, settled
+from harness.evaluate import Raised, observe_rows, settled, tensors_of
+from harness.held import hint
 from harness.inputs import BATCH, REACH, Input, InputsError, Structure, flattened, parsed, sizes_of, structured
 from harness.itself import GRADIENTS_SELF_REFERENCED, NO_SCALES, SELF_REFERENCED, Values, referenced
 from harness.lawbook import implied, law, order_of_batch
 from harness.laws import Law
+from harness.means import OTHER_WEIGHTS, mean_of
+from harness.offering import offered
+from harness.part import Part
+from harness.reducing import Reducing, parameter_of
 from harness.ulp import FLOAT64
 from reference.reductions import mean, total
 from reference.truth import Truth
@@ -29,6 +49,8 @@ Inputs = Mapping[str, Structure] | Sequence[Structure]
 PARAMETER = "parameter_"
 IGNORED = "ignore_index"
 """What every loss of torch calls the class index of elements that do not count."""
+REDUCTIONS = ("none", "sum", "mean")
+TIED = "a loss that ties its batch together is judged at its default"
 
 
 def _named(inputs: Inputs, loss: Any) -> dict[str, Structure]:
@@ -78,18 +100,16 @@ def custom(
     ``inputs`` maps argument names to declarations, or nests of them; as a sequence they take the names of the signature
     in order. What ``inputs`` lacks is read from annotations, see ``harness.annotations``. ``oracle`` takes float64
     arrays by these names, rows first, and returns values of shape (R,); without it the loss in float64 refers to
-    itself. ``init`` are options of a class, ``output`` the part of the result that is the loss, ``reductions`` what the
-    loss calls ``none``, ``mean`` and ``sum``. Raises BindingError, InputsError, UnknownLawError or NoReferenceError, in
-    one line each.
+    itself. ``init`` are options of a class, ``output`` the part of the result that is the loss, ``reductions`` names of
+    its own for ``none``, ``sum`` and ``mean``.
+
+    Raises BindingError, InputsError, UnknownLawError or NoReferenceError, in one line each.
     """
     label = label_of(loss, name)
     options = dict(init or {})
-    try:
-        ready = _ready(loss, options)
-    except TypeError as error:
-        if isinstance(error, BindingError):
-            raise
-        raise BindingError(f"{label}: cannot be constructed with {options or 'no options'}: {error}") from None
+    fixed = fixed_options(loss, options)
+    reducing = reductions_of(fixed, REDUCTIONS, reductions, options)
+    ready, built, reducing = _made(fixed, reducing, label, options, reductions or {})
     structures = _named(inputs, ready)
     try:
         told = read(ready, [name.lstrip("*") for name in structures])
@@ -104,17 +124,22 @@ def custom(
     learned = _learned(ready)
     # Where all rows share a tensor, one call is one row: its gradient and conditioning are those of the whole batch.
     coupled = bool(learned) or not all(d.batched for d in flat.values())
+    if coupled and reducing.said:
+        reducing = Reducing(refused=dict.fromkeys(reducing.said, TIED))
     args = tuple(d.arg(n, coupled=coupled) for n, d in flat.items())
     args += tuple(arg for _, arg in learned.values())
+    only = only_positional(called_part(ready))
     adapter = Adapter(
         loss=ready,
-        expression=with_options(expression or label, options) + ("()" if isinstance(loss, type) else ""),
-        structures=structures,
+        built=built,
+        expression=with_options(expression or label, options),
+        constructed=isinstance(loss, type),
+        structures={n: structures[n] for n in dict.fromkeys((*(p for p in only if p in structures), *structures))},
         flat=flat,
-        keywords=frozenset(accepted(getattr(ready, "forward", ready))[0]),
+        keywords=frozenset(accepted(called_part(ready))[0]) - set(only),
         part=Part(output),
         coupled=coupled,
-        reductions=reductions or {},
+        reducing=reducing,
         learned={n: own for n, (own, _) in learned.items()},
     )
     contract = Contract(
@@ -127,7 +152,7 @@ def custom(
         args=args,
         oracle=_unknown,
         dims=_dims(args),
-        reductions={n: r for n, r in (("sum", total), ("mean", mean)) if reductions is None or n in reductions},
+        reductions={"sum": total, "mean": mean},
         scales=NO_SCALES,
         layouts=("rows", "strided"),
         coupled=coupled,
@@ -137,15 +162,74 @@ def custom(
         ignores=_ignored(loss, ready, options),
     )
     contract = replace(contract, laws=_laws(contract, laws))
-    subject = _bound(adapter, contract, label, setup)
+    lines = [*(["import functools"] if options else []), setup, *reducing.lines(loss, expression or label)]
+    bound = partial(_bound, label=label, setup="\n".join(lines))
+    subject, adapter = _reduced(bound, adapter, contract, reductions)
     positional = adapter.by_position()
     subject = replace(
         subject,
-        given=_given(loss, options, adapter, contract),
-        by_position=_call(positional, contract) if positional is not None else None,
+        given=_given(loss, options, adapter, subject.contract),
+        by_position=_call(positional, subject.contract) if positional is not None else None,
     )
-    subject = _probed(subject, oracle)
+    subject = _probed(subject, oracle, ready)
     return replace(subject, contract=_with_caveat(subject.contract, _added(adapter)))
+
+
+def _made(
+    fixed: Any, reducing: Reducing, label: str, options: Mapping[str, Any], declared: Collection[str]
+) -> tuple[Any, dict[str, Any], Reducing]:
+    """The loss ready to be called, an object for every reduction that its constructor takes, and what it takes.
+
+    All objects are made of the same random numbers.
+    """
+    if not isinstance(fixed, type):
+        return fixed, {}, reducing
+    draws = torch.get_rng_state(), random.getstate(), np.random.get_state()  # noqa: NPY002  the one that losses use
+
+    def made(keywords: Mapping[str, Any]) -> Any:
+        torch.set_rng_state(draws[0])
+        random.setstate(draws[1])
+        np.random.set_state(draws[2])  # noqa: NPY002
+        return fixed(**keywords)
+
+    constructor: Any = getattr(fixed, "__init__")  # noqa: B009
+    own = parameter_of(constructor, "reduction")
+    needed = own is not None and own.default is own.empty
+    try:
+        ready = made(reducing.of_constructor("none") if needed else {})
+    except TypeError as error:
+        raise BindingError(f"{label}: cannot be constructed with {options or 'no options'}: {error}") from None
+    built, refused = {}, {}
+    for name in reducing.said:
+        if keywords := reducing.of_constructor(name):
+            try:
+                built[name] = made(keywords)
+            except Exception as error:
+                if name in declared:
+                    raise BindingError(
+                        f"reductions: {name}: {label} cannot be constructed with {keywords}: {error}"
+                    ) from None
+                refused[name] = f"raises {Raised.of(error)}"
+    return ready, built, reducing.without(refused)
+
+
+def _reduced(
+    bound: Callable[[Adapter, Contract], Subject],
+    adapter: Adapter,
+    contract: Contract,
+    declared: Mapping[str, Any] | None,
+) -> tuple[Subject, Adapter]:
+    """The Subject with the reductions that it takes, and the mean that it means."""
+    subject = offered(bound(adapter, contract), declared)
+    adapter = replace(adapter, reducing=adapter.reducing.without(subject.reducing.refused))
+    if {"none", "mean"} <= set(subject.reductions):
+        batch = next(calm_batches(subject, FLOAT64, "cpu", 8, "mean"))
+        found = mean_of(subject, batch, adapter.like_result(tensors_of(subject, batch, gradients=False)))
+        if found is None:
+            adapter = replace(adapter, reducing=adapter.reducing.without({"mean": OTHER_WEIGHTS}))
+        else:
+            contract = replace(contract, reductions={**contract.reductions, "mean": found})
+    return bound(adapter, contract), adapter
 
 
 def _added(adapter: Adapter) -> str:
@@ -160,12 +244,6 @@ def _added(adapter: Adapter) -> str:
 
 def _with_caveat(contract: Contract, said: str) -> Contract:
     return replace(contract, caveat=f"{contract.caveat}; {said}") if said else contract
-
-
-def _ready(loss: Any, options: Mapping[str, Any]) -> Any:
-    """What is called: an instance of a class, with the options."""
-    fixed = fixed_options(loss, options)
-    return fixed() if isinstance(loss, type) else fixed
 
 
 def _ignored(loss: Any, ready: Any, options: Mapping[str, Any]) -> int | None:
@@ -184,10 +262,11 @@ def _given(loss: Any, options: Mapping[str, Any], adapter: Adapter, contract: Co
         if name == IGNORED or name not in defaults or _same(value, defaults[name]):
             continue
         try:
-            ready = _ready(loss, {n: v for n, v in options.items() if n != name})
+            others = {n: v for n, v in options.items() if n != name}
+            ready, built, _ = _made(fixed_options(loss, others), adapter.reducing, contract.name, others, ())
         except Exception:  # what cannot be built without it needs it
             continue
-        call = _call(replace(adapter, loss=ready), contract)
+        call = _call(replace(adapter, loss=ready, built=built), contract)
         found[name] = Option(given=value, default=defaults[name], call=call)
     return found
 
@@ -200,7 +279,12 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _call(adapter: Adapter, contract: Contract) -> Call:
-    return bind(_function(adapter, "loss"), contract).call
+    return bind(_function(adapter, "loss"), contract, reductions=_asked(adapter)).call
+
+
+def _asked(adapter: Adapter) -> Reducing:
+    """The reductions of an Adapter by our names."""
+    return replace(adapter.reducing, said={n: {"reduction": n} for n in adapter.reducing.said}, built=frozenset())
 
 
 def _said(told: Mapping[str, str]) -> list[str]:
@@ -235,9 +319,10 @@ def _function(adapter: Adapter, label: str) -> Callable[..., Any]:
     return loss
 
 
-def _bound(adapter: Adapter, contract: Contract, label: str, setup: str) -> Subject:
-    lines = f"import functools\n{setup}" if "functools.partial" in adapter.expression else setup
-    subject = bind(_function(adapter, label), contract, name=label, expression=adapter.expression, setup=lines)
+def _bound(adapter: Adapter, contract: Contract, *, label: str, setup: str) -> Subject:
+    asked = _asked(adapter)
+    loss = _function(adapter, label)
+    subject = bind(loss, contract, name=label, expression=adapter.expression, setup=setup, reductions=asked)
     return settled(replace(subject, text=adapter.text))
 
 
@@ -253,12 +338,13 @@ def _other_way(subject: Subject, batch: Batch) -> str:
     return ""
 
 
-def _probed(subject: Subject, oracle: Values | None) -> Subject:
+def _probed(subject: Subject, oracle: Values | None, loss: Any) -> Subject:
     """The Subject with its reference. Raises NoReferenceError where loss or oracle give nothing at ordinary inputs."""
     batch = next(calm_batches(subject, FLOAT64, "cpu", 3, "probe"))
     seen = observe_rows(subject, batch)
     if seen.raised is not None:
-        said = f"{subject.name}: expected a result for inputs as declared, got {seen.raised}"
+        why = hint(loss) if re.search("dtype|scalar type|Double|Float", seen.raised.message) else ""
+        said = f"{subject.name}: expected a result for inputs as declared, got {seen.raised}{why}"
         raise NoReferenceError(f"{said}{_other_way(subject, batch)}")
     if subject.contract.coupled and seen.shape not in ((), (1,)):
         raise NoReferenceError(

@@ -61,12 +61,18 @@ OPTIONS = (
         help="what holds of it, such as non_negative; repeatable",
         repeatable=True,
     ),
-    Option(flag="--output", field="output", metavar="NAME", help="the part of its result that is the loss", default=""),
+    Option(
+        flag="--output",
+        field="output",
+        metavar="NAME",
+        help="the part of its result that is the loss: a key, an attribute or a place",
+        default="",
+    ),
     Option(
         flag="--reduction",
         field="reduction",
         metavar="OURS=ITS",
-        help="its name of none, mean or sum; repeatable",
+        help="its own name of none, mean or sum: text, MEMBER.OF_AN_ENUM or a dict of options; repeatable",
         repeatable=True,
     ),
     Option(

@@ -234,17 +234,19 @@ def observe_rows(subject: Subject, batch: Batch, *, gradients: bool = True) -> O
 def _one_by_one(subject: Subject, batch: Batch, *, gradients: bool) -> Observation:
     rows = batch.rows(subject.contract)
     seen = [observe(subject, batch.take(subject.contract, np.array([r])), gradients=gradients) for r in range(rows)]
-    broken = next((s for s in seen if s.raised is not None or s.gradient_raised is not None), None)
+    broken = next((s for s in seen if s.raised is not None), None)
     if broken is not None or not seen:
         nothing = Observation(value=np.zeros(0), dtype=batch.precision.name, shape=(0,))
         return broken or (nothing if subject.contract.coupled else observe(subject, batch, gradients=gradients))
     values = [s.value for s in seen if s.value is not None]
+    stopped = next((s.gradient_raised for s in seen if s.gradient_raised is not None), None)
     reached = set.intersection(*(set(s.gradients) for s in seen))
     names = [n for n in seen[0].gradients if n in reached and not subject.contract.arg(n).shared]
     return replace(
         seen[0],
         value=np.concatenate(values),
         gradients={n: np.concatenate([s.gradients[n] for s in seen]) for n in names},
+        gradient_raised=stopped,
         warnings=tuple(dict.fromkeys(w for s in seen for w in s.warnings)),
         mutated=tuple(dict.fromkeys(m for s in seen for m in s.mutated)),
         used_rng=any(s.used_rng for s in seen),
@@ -286,6 +288,6 @@ def settled(subject: Subject) -> Subject:
     if seen.raised is not None:
         return subject if subject.reductions else replace(subject, fixed="reduced")
     if subject.reductions:
-        return replace(subject, misshapen=seen.shape != (rows,))
+        return replace(subject, misshapen=subject.takes_none and seen.shape != (rows,))
     fixed = "none" if seen.shape == (rows,) else "reduced"
     return replace(subject, fixed=fixed, misshapen=seen.shape not in ((rows,), (), (1,)))

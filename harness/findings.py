@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from harness.cases import Batch
 from harness.deviations import Deviation
 from harness.judge import Judged
 from harness.records import Finding
+from harness.reducing import written
 from harness.ulp import Array, Precision, to_hex
 
 MESSAGES = {
@@ -209,15 +210,27 @@ def _python(value: Any) -> str:
 
 def call_text(subject: Subject, batch: Batch) -> str:
     """The call as Python: tensors by name, parameters and reduction as keywords."""
-    given = dict(batch.parameters)
     if subject.text is not None:
-        return subject.text(batch.reduction)
-    if subject.reductions:
-        given["reduction"] = batch.reduction
-    keywords = [f"{k}={_python(v)}" for k, v in given.items()]
-    tensors = [(n, subject.places.get(n, n)) for n in batch.args]
-    if not subject.constructed:
-        return f"{subject.expression}({', '.join([*(f'{place}={n}' for n, place in tensors), *keywords])})"
-    built = [f"{place}={n}" for n, place in tensors if place in subject.options]
-    passed = [f"{place}={n}" for n, place in tensors if place not in subject.options]
-    return f"{subject.expression}({', '.join([*built, *keywords])})({', '.join(passed)})"
+        return subject.text(batch.reduction, batch.precision.name)
+    parameters = {k: _python(v) for k, v in batch.parameters.items()}
+    asked = subject.reducing
+    tensors = {subject.places.get(n, n): n for n in batch.args}
+    loss = subject.expression
+    if subject.constructed:
+        built = {place: n for place, n in tensors.items() if place in subject.options}
+        built |= parameters | _written(asked.of_constructor(batch.reduction))
+        loss = f"{loss}({_arguments(built)})"
+        tensors, parameters = {place: n for place, n in tensors.items() if place not in subject.options}, {}
+    if subject.holds and batch.precision.name != "float32":
+        loss += f".to(torch.{batch.precision.name})"
+    first = [tensors.pop(n) for n in subject.positional if n in tensors]
+    passed = _arguments(tensors | parameters | _written(asked.of_call(batch.reduction)), first)
+    return f"{loss}({passed}){subject.part.suffix}"
+
+
+def _written(keywords: Mapping[str, Any]) -> dict[str, str]:
+    return {k: written(v) for k, v in keywords.items()}
+
+
+def _arguments(keywords: Mapping[str, str], positional: Sequence[str] = ()) -> str:
+    return ", ".join([*positional, *(f"{k}={v}" for k, v in keywords.items())])

@@ -20,7 +20,6 @@ from harness.checks.base import Context, Outcome, answered
 from harness.checks.grading import defect, without_reference
 from harness.checks.ledger import witness_batch
 from harness.conduct import Change
-from harness.contract import Contract
 from harness.deviations import GARBAGE, Departure, Deviation, Fault
 from harness.domain import Arg
 from harness.effort import Effort
@@ -187,15 +186,18 @@ def _declaration(subject: Subject) -> records.Declaration:
         reductions=["none", *contract.reductions],
         scales=contract.scales,
         ledger=ledger,
-        caveat="; ".join(filter(None, (contract.caveat, *subject.intended))),
-        not_offered=[_missing_text(contract, name) for name in subject.not_offered if name not in subject.held],
+        caveat="; ".join(filter(None, (contract.caveat, *subject.intended, *subject.unasked))),
+        not_offered=[_missing_text(subject, name) for name in subject.not_offered if name not in subject.held],
     )
 
 
-def _missing_text(contract: Contract, name: str) -> str:
-    """What is not offered, with the default that a parameter is judged at."""
-    parameter = next((p for p in contract.parameters if p.name == name), None)
-    return name if parameter is None else f"{name} (taken as {parameter.values[0]!r})"
+def _missing_text(subject: Subject, name: str) -> str:
+    """What is not offered, with the default that a parameter is judged at, or why."""
+    parameter = next((p for p in subject.contract.parameters if p.name == name), None)
+    if parameter is not None:
+        return f"{name} (taken as {parameter.values[0]!r})"
+    why = subject.reducing.reasons.get(name)
+    return f"{name} ({why})" if why else name
 
 
 def _known_for(subject: Subject) -> list[records.LedgerEntry]:

@@ -317,8 +317,8 @@ def _defaults(subject: Subject) -> list[tuple[str, Any, Any]]:
     except (TypeError, ValueError):
         return []
     wanted = {p.name: p.values[0] for p in subject.contract.parameters if len(p.values) > 1}
-    if "mean" in subject.contract.reductions:
-        wanted["reduction"] = "mean"
+    if "mean" in subject.reductions:
+        wanted |= {n: v for n, v in subject.reducing.said["mean"].items() if n == "reduction"}
     return [
         (name, want, signature[name].default)
         for name, want in wanted.items()

@@ -401,16 +401,18 @@ def _items(subject: Subject) -> tuple[str, ...]:
         return ("fixed reduction", *layouts)
     names = [r for r in subject.reductions if r != "none"]
     items = [f"reduction={r}" for r in names]
-    items += [f"reduction={r}, empty batch" for r in names]
+    if not contract.own_gradients:  # what no rows give is for a formula to say
+        items += [f"reduction={r}, empty batch" for r in names]
     if ignored_by(contract) in subject.parameters:
         items += [f"reduction={r}, all ignored" for r in names]
     if contract.scalar and "mean" in names:
         items.append(MANY)
     if "C" in contract.dims:
         items.append("many classes")
-    items += [f"layout={x}" for x in contract.layouts if x != "rows"]
+    if subject.takes_none:
+        items += [f"layout={x}" for x in contract.layouts if x != "rows"]
     signature = subject.options or accepted(subject.loss)[0] if subject.loss is not None else ()
-    if {"size_average", "reduce"} <= set(signature):
+    if {"size_average", "reduce", "reduction"} <= set(signature):
         items += [_pair(*pair) for pair in DEPRECATED]
     return tuple(items)
 

@@ -164,7 +164,7 @@ def finished(context: Context, evidence: Evidence) -> Outcome:
             return Outcome(unsupported=said)
         said = f"{context.item}: expected a finite value in some row, got none in {evidence.spoiled}"
         return Outcome(findings=(defect(context.subject, "law", said),))
-    if not evidence.cases and not (set(context.subject.not_offered) - {"reduction"} or context.subject.held):
+    if not evidence.cases and not (context.subject.lacks or context.subject.held):
         raise VacuousCheckError(
             f"{context.subject.name}: {context.item}: applied to no row in {context.precision.name}"
         )

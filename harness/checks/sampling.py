@@ -27,7 +27,7 @@ ELEMENTS = 2**15
 def settings_of(subject: Subject) -> list[Choices]:
     """The settings that are asked of a Subject; a fixed reduction may divide by weights, so it is given none."""
     found = choices(subject)
-    if subject.takes_none or subject.reductions:
+    if subject.takes_none or "sum" in subject.reductions:
         return found
     weights = {a.name for a in subject.contract.args if a.role == "weight" and a.optional}
     return [c for c in found if not c.present & weights]

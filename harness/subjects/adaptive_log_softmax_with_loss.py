@@ -14,6 +14,7 @@ from harness.binding import Subject
 from harness.contract import Contract
 from harness.contracts.adaptive_log_softmax_with_loss import CONTRACT, LOG_PROB, PREDICT, tail_of
 from harness.deviations import ALL_DTYPES, FINITE, NAN, Fault, Mask, Points, Region, Witness
+from harness.reducing import Reducing
 from harness.subjects.projected import (
     Stage,
     Stages,
@@ -282,7 +283,7 @@ def _subject(
         loss=loss if bound is None else bound,
         places={a.name: a.name for a in contract.args},
         parameters=("cutoffs", "div_value"),
-        reductions=("none", "mean"),
+        reducing=Reducing(said={n: {"reduction": n} for n in ("none", "mean")}),
         faults=faults,
         unsupported=ELSEWHERE,
         origin="torch",

@@ -425,7 +425,7 @@ def _chunked(base: Subject) -> Subject:
         expression="partial(F.linear_cross_entropy, options=torch.nn.LinearCrossEntropyOptions())",
         setup=f"from functools import partial\n{FUNCTIONAL}",
         parameters=("ignore_index",),
-        not_offered=("label_smoothing",),
+        lacks=("label_smoothing",),
         faults=IN_CHUNKS,
         unsupported=OUT_OF_CHUNKS,
     )
