@@ -29,9 +29,10 @@ from harness.binding import (
 )
 from harness.cases import Batch, NoReferenceError
 from harness.checks.sampling import calm_batches
+from harness.conduct import calling
 from harness.contract import Arrange, Contract
 from harness.domain import Arg, Embedding
-from harness.evaluate import Raised, observe_rows, settled, tensors_of
+from harness.evaluate import Raised, observe, observe_rows, settled, tensors_of
 from harness.held import hint
 from harness.inputs import BATCH, REACH, Input, InputsError, Structure, flattened, parsed, sizes_of, structured
 from harness.itself import GRADIENTS_SELF_REFERENCED, NO_SCALES, SELF_REFERENCED, Values, referenced
@@ -222,9 +223,12 @@ def _reduced(
     """The Subject with the reductions that it takes, and the mean that it means."""
     subject = offered(bound(adapter, contract), declared)
     adapter = replace(adapter, reducing=adapter.reducing.without(subject.reducing.refused))
-    if {"none", "mean"} <= set(subject.reductions):
-        batch = next(calm_batches(subject, FLOAT64, "cpu", 8, "mean"))
-        found = mean_of(subject, batch, adapter.like_result(tensors_of(subject, batch, gradients=False)))
+    batch = next(calm_batches(subject, FLOAT64, "cpu", 8, "mean"))
+    both = {"none", "mean"} <= set(subject.reductions)
+    if both and observe(subject, batch, gradients=False).raised is None:
+        with calling(subject, batch):
+            like_result = adapter.like_result(tensors_of(subject, batch, gradients=False))
+        found = mean_of(subject, batch, like_result)
         if found is None:
             adapter = replace(adapter, reducing=adapter.reducing.without({"mean": OTHER_WEIGHTS}))
         else:

@@ -355,13 +355,13 @@ def test_what_a_call_writes_into_a_buffer_is_there_at_the_next(kind: type[Fading
     assert (loss.weight.dtype, float(loss.weight)) == (torch.float32, 0.875**2)
 
 
-class Attribute(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
+class Attribute(Built):
+    def __init__(self, reduction: str = "mean") -> None:
+        super().__init__(reduction)
         self.weight = torch.tensor([1.0, 2.0, 5.0])
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        return F.cross_entropy(logits, target, weight=self.weight)
+        return F.cross_entropy(logits, target, weight=self.weight, reduction=self.reduction)
 
 
 WEIGHT = torch.tensor([1.0, 2.0, 5.0])
