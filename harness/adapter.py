@@ -97,7 +97,7 @@ class Adapter:
     learned: Mapping[str, str]
     """Flat name -> name in its Module, of every learnable parameter."""
 
-    def __call__(self, *, reduction: str = "none", **tensors: Tensor) -> Tensor:
+    def __call__(self, *, reduction: str = "", **tensors: Tensor) -> Tensor:
         whole: Tensor = self._one_a_row(self.result(reduction, tensors), tensors)
         return whole
 
@@ -116,7 +116,7 @@ class Adapter:
         keywords = {n: v for n, v in places.items() if n in named}
         if stars:  # what comes before varargs must be positional
             positional, keywords = [v for n, v in places.items() if not n.startswith(VARARGS)] + list(stars[0]), {}
-        keywords |= self.reducing.of_call(reduction)
+        keywords |= self.reducing.of_call(reduction) if reduction else {}
         learned = {own: tensors[n] for n, own in self.learned.items() if n in tensors}
         result = called(self._fresh(reduction), tuple(positional), keywords, dtype_of(tensors), **learned)
         return self.part.of(result)

@@ -234,6 +234,10 @@ def hands_on(pred: Tensor, target: Tensor, **options: Any) -> Tensor:
     return F.huber_loss(pred, target, **options)
 
 
+def holds_its_own(pred: Tensor, target: Tensor, **options: Any) -> Tensor:
+    return F.huber_loss(pred, target, reduction="none", **options)
+
+
 def wrongly_hands_on(pred: Tensor, target: Tensor, **options: Any) -> Tensor:
     options["reduction"] = "sum" if options["reduction"] == "mean" else options["reduction"]
     return F.huber_loss(pred, target, **options)
@@ -246,6 +250,10 @@ def test_options_that_disappear_are_not_taken_for_offered() -> None:
     given = validate(hands_on, "huber_loss", **F32)
     assert defects(given) == []
     assert declared(given).not_offered == ["weight"]
+    for known in ({"like": "huber_loss"}, {"inputs": PAIR}):
+        own = validate(holds_its_own, check=["value", "reductions"], **known, **F32)
+        assert defects(own) == []
+        assert "multiple values for keyword argument 'reduction'" in declared(own).not_offered[-1]
     assert defects(validate(wrongly_hands_on, "huber_loss", check="reductions", **F32))
 
 
@@ -273,6 +281,14 @@ def test_the_lines_of_a_finding_name_members(capsys: pytest.CaptureFixture[str])
     exec(shown.reproduction, {})
     assert "# truth" in shown.reproduction
     assert capsys.readouterr().out
+
+
+def test_a_reduction_that_an_option_holds_is_not_varied() -> None:
+    for loss, options in ((Built, {"reduction": "sum"}), (functools.partial(by_keyword, reduction="sum"), {})):
+        result = validate(loss, inputs=PAIR, init=options, check=["value", "reductions"], **F32)
+        assert defects(result) == []
+        assert declared(result).not_offered == ["reduction (held at 'sum')"]
+        assert {t.item for t in result.trials if t.check == "reductions"} == {"fixed reduction"}
 
 
 # -- tensors that a loss holds -----------------------------------------------------------------------------------------
