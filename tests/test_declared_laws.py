@@ -290,6 +290,8 @@ def test_no_loss_of_torch_and_no_specimen_breaks_what_its_arguments_imply() -> N
     for subject in (*subjects(), *specimens()):
         if subject.contract.name.startswith("hinge_embedding"):  # distances, which logits do not declare
             continue
+        if subject.specimen is not None and subject.specimen.form == "wild":  # wrong, as is known of it
+            continue
         args = subject.contract.args
         for law in implied(tuple(as_declared(a, args) for a in args)):
             context = Context(subject=subject, precision=FLOAT32, device="cpu", effort=QUICK, item=law.name)
