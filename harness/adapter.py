@@ -101,10 +101,10 @@ class Adapter:
         whole: Tensor = self._one_a_row(self.result(reduction, tensors), tensors)
         return whole
 
-    def like_result(self, tensors: Mapping[str, Tensor]) -> str:
-        """An argument of the shape of the unreduced result of several numbers a row; empty where there is none."""
+    def like_result(self, tensors: Mapping[str, Tensor]) -> list[str]:
+        """An argument of the shape of the unreduced result, where that has several numbers a row."""
         shape = getattr(self.result("none", tensors), "shape", ())
-        return next((n for n in self.flat if len(shape) > 1 and tensors[n].shape == shape), "")
+        return [n for n in self.flat if len(shape) > 1 and tensors[n].shape == shape][:1]
 
     def result(self, reduction: str, tensors: Mapping[str, Tensor]) -> Any:
         """What the loss gives, element by element where it does."""

@@ -39,9 +39,9 @@ from harness.itself import GRADIENTS_SELF_REFERENCED, NO_SCALES, SELF_REFERENCED
 from harness.lawbook import implied, law, order_of_batch
 from harness.laws import Law
 from harness.means import OTHER_WEIGHTS, mean_of
-from harness.offering import offered
+from harness.offering import CHANGES_NOTHING, offered
 from harness.part import Part
-from harness.reducing import Reducing, parameter_of
+from harness.reducing import KEYWORD, Reducing, parameter_of
 from harness.ulp import FLOAT64
 from reference.reductions import mean, total
 from reference.truth import Truth
@@ -165,11 +165,12 @@ def custom(
     contract = replace(contract, laws=_laws(contract, laws))
     lines = [*(["import functools"] if options else []), setup, *reducing.lines(loss, expression or label)]
     bound = partial(_bound, label=label, setup="\n".join(lines))
-    subject, adapter = _reduced(bound, adapter, contract, reductions)
+    asked, (subject, adapter) = adapter, _reduced(bound, adapter, contract, reductions)
+    dead = _dead(asked, adapter, subject.contract)
     positional = adapter.by_position()
     subject = replace(
         subject,
-        given=_given(loss, options, adapter, subject.contract),
+        given=_given(loss, options, adapter, subject.contract) | dead,
         by_position=_call(positional, subject.contract) if positional is not None else None,
     )
     subject = _probed(subject, oracle, ready)
@@ -222,12 +223,17 @@ def _reduced(
 ) -> tuple[Subject, Adapter]:
     """The Subject with the reductions that it takes, and the mean that it means."""
     subject = offered(bound(adapter, contract), declared)
-    adapter = replace(adapter, reducing=adapter.reducing.without(subject.reducing.refused))
+    refused = {n: why for n, why in subject.reducing.refused.items() if n not in adapter.reducing.refused}
     batch = next(calm_batches(subject, FLOAT64, "cpu", 8, "mean"))
-    both = {"none", "mean"} <= set(subject.reductions)
-    if both and observe(subject, batch, gradients=False).raised is None:
+    seen = observe(subject, batch, gradients=False)
+    if subject.takes_none and subject.reductions and seen.raised is None and seen.shape != (batch.rows(contract),):
+        refused["none"] = f"gives shape {seen.shape} of {batch.rows(contract)} rows"
+    adapter = replace(adapter, reducing=adapter.reducing.without(refused))
+    subject = bound(adapter, contract)
+    if "mean" in subject.reductions and seen.raised is None:
         with calling(subject, batch):
-            like_result = adapter.like_result(tensors_of(subject, batch, gradients=False))
+            tensors = tensors_of(subject, batch, gradients=False)
+            like_result = adapter.like_result(tensors) if subject.takes_none else list(adapter.flat)
         found = mean_of(subject, batch, like_result)
         if found is None:
             adapter = replace(adapter, reducing=adapter.reducing.without({"mean": OTHER_WEIGHTS}))
@@ -275,6 +281,23 @@ def _given(loss: Any, options: Mapping[str, Any], adapter: Adapter, contract: Co
     return found
 
 
+def _dead(asked: Adapter, found: Adapter, contract: Contract) -> dict[str, Option]:
+    """A reduction that changes nothing though the signature has it, as an option that has to matter."""
+    own = (
+        parameter_of(type(asked.loss).__init__, KEYWORD)
+        if asked.built
+        else parameter_of(called_part(asked.loss), KEYWORD)
+    )
+    if own is None or CHANGES_NOTHING not in found.reducing.refused.values():
+        return {}
+    given = next(n for n in reversed(list(asked.reducing.said)) if asked.reducing.keywords(n)[KEYWORD] != own.default)
+
+    def call(tensors: Mapping[str, Any], parameters: Mapping[str, Any], reduction: str) -> Any:
+        return asked(reduction=given, **tensors)
+
+    return {KEYWORD: Option(given=asked.reducing.keywords(given)[KEYWORD], default=own.default, call=call)}
+
+
 def _same(one: Any, other: Any) -> bool:
     try:
         return one is other or bool(one == other)
@@ -287,8 +310,9 @@ def _call(adapter: Adapter, contract: Contract) -> Call:
 
 
 def _asked(adapter: Adapter) -> Reducing:
-    """The reductions of an Adapter by our names."""
-    return replace(adapter.reducing, said={n: {"reduction": n} for n in adapter.reducing.said}, built=frozenset())
+    """The reductions of an Adapter by our names; that they matter is for calls to show."""
+    said = {n: {"reduction": n} for n in adapter.reducing.said}
+    return replace(adapter.reducing, said=said, built=frozenset(), guessed=True)
 
 
 def _said(told: Mapping[str, str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 from harness.binding import Subject
 from harness.cases import Batch
 from harness.contract import Coefficients
-from harness.evaluate import observe
+from harness.evaluate import observe, observe_rows
 from harness.ulp import Array
 from reference.reductions import mean
 
@@ -35,17 +35,17 @@ def over_weights(arguments: Mapping[str, Any], shape: tuple[int, ...], *, of: st
         return np.full(rows, np.float64(1.0) / np.sum(arguments[of]))
 
 
-def mean_of(subject: Subject, batch: Batch, like_result: str) -> Coefficients | None:
+def mean_of(subject: Subject, batch: Batch, like_result: Sequence[str]) -> Coefficients | None:
     """The mean over elements, rows or weights that a loss takes; None for one that is another mean.
 
-    ``like_result`` is an argument of the shape of the unreduced loss, empty where there is none. What is no mean at
-    all, since a batch twice over gives something else, is held to the first of them.
+    ``like_result`` are arguments that may have the shape of the unreduced loss. What is no mean at all, since a batch
+    twice over gives something else, is held to the first of them.
     """
     contract = subject.contract
-    usual: list[Coefficients] = [partial(over_elements, of=like_result)] if like_result else []
+    usual: list[Coefficients] = [partial(over_elements, of=name) for name in like_result]
     usual.append(mean)
     usual += [partial(over_weights, of=a.name) for a in contract.args if a.role == "weight"]
-    rows = _asked(subject, batch, "none")
+    rows = observe_rows(subject, batch, gradients=False).value
     got = _asked(subject, batch, "mean")
     if rows is None or got is None or got.size != 1:
         return usual[0]

@@ -20,6 +20,7 @@ from harness.reducing import Reducing, asked
 from harness.ulp import FLOAT32
 
 ROWS = 3
+CHANGES_NOTHING = "it changes nothing"
 UNKNOWN = "no_loss_has_an_option_of_this_name"
 
 
@@ -45,7 +46,7 @@ def offered(subject: Subject, declared: Mapping[str, Any] | None = None) -> Subj
     refused = {name: f"raises {one.raised}" for name, one in seen.items() if one.raised is not None}
     if len(refused) < len(seen):
         swallowed = subject.reducing.guessed and len({_bits(one) for one in seen.values()}) == 1
-        return _left(subject, dict.fromkeys(seen, "it changes nothing") if swallowed else refused)
+        return _left(subject, dict.fromkeys(seen, CHANGES_NOTHING) if swallowed else refused)
     bare = _left(subject, refused)
     # A loss that raises in any case does so in the checks.
     return subject if observe(bare, batch, gradients=False).raised is not None else bare

@@ -283,6 +283,49 @@ def test_the_lines_of_a_finding_name_members(capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().out
 
 
+class Ignoring(Built):
+    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
+        return (pred - target) ** 2
+
+
+def ignoring(pred: Tensor, target: Tensor, reduction: R = R.MEAN) -> Tensor:
+    return ((pred - target) ** 2).mean()
+
+
+@pytest.mark.parametrize("loss", [Ignoring, ignoring])
+def test_a_reduction_that_is_never_used_is_a_dead_option(loss: Any) -> None:
+    result = validate(loss, inputs=PAIR, check=["value", "reductions", "options", "form"], dtype="float64")
+    assert defects(result) == []
+    assert declared(result).not_offered == ["reduction (it changes nothing)"]
+    (dead,) = (f for f in result.findings if f.kind == "option")
+    assert dead.severity == "weakness"
+    assert "option reduction: expected to matter" in dead.message
+    assert defects(validate(loss, "mse_loss", check=["value", "reductions"], **F32))
+
+
+class SumUnlessMean(Built):
+    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
+        loss = F.smooth_l1_loss(pred, target, reduction="none")
+        return loss.mean() if self.reduction == "mean" else loss.sum()
+
+
+class SumForBoth(Built):
+    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
+        loss = F.smooth_l1_loss(pred, target, reduction="none")
+        if self.reduction == "none":
+            raise NotImplementedError
+        return loss.sum() / (len(loss) if self.reduction == "sum" else 1)
+
+
+def test_a_loss_without_its_rows_is_judged_a_row_a_call() -> None:
+    result = validate(SumUnlessMean, inputs=MATRICES, check=["value", "gradient", "reductions"], **F32)
+    assert defects(result) == []
+    assert declared(result).not_offered == ["reduction=none (gives shape () of 8 rows)"]
+    assert {"reduction=sum", "reduction=mean"} <= {t.item for t in result.trials}
+    wrong = validate(SumForBoth, inputs=MATRICES, check="reductions", **F32)
+    assert {t.item for t in wrong.trials if t.verdict == "fail"} == {"reduction=sum", "reduction=mean"}
+
+
 def test_a_reduction_that_an_option_holds_is_not_varied() -> None:
     for loss, options in ((Built, {"reduction": "sum"}), (functools.partial(by_keyword, reduction="sum"), {})):
         result = validate(loss, inputs=PAIR, init=options, check=["value", "reductions"], **F32)
