@@ -13,11 +13,13 @@ from harness.binding import Subject
 from harness.cases import Batch
 from harness.contract import Coefficients
 from harness.evaluate import observe, observe_rows
-from harness.ulp import Array
+from harness.ulp import FLOAT64, Array
 from reference.reductions import mean
 
 NEAR = 1e-4
 """Relative difference by which a mean is recognised; how good it is, is judged after."""
+EXACT = 1e-6
+"""The same of a mean whose weights are found from pairs of rows, in float64."""
 OTHER_WEIGHTS = "a mean with weights of its own, which is not compared with the rows"
 
 
@@ -57,6 +59,29 @@ def mean_of(subject: Subject, batch: Batch, like_result: Sequence[str]) -> Coeff
     twice = _asked(subject, again, "mean")
     same = twice is not None and twice.shape == got.shape and np.isclose(twice[0], got[0], rtol=NEAR, atol=0.0)
     return None if same else usual[0]
+
+
+def weighs_rows(subject: Subject, batch: Batch) -> bool:
+    """Whether a reduced result is a mean of the rows, each with a positive weight of its own, as by classes.
+
+    A row alone gives its loss, a pair the ratio of two weights; with these the result of all of them is known.
+    """
+    exact = replace(batch, precision=FLOAT64)
+
+    def result(*rows: int) -> float:
+        seen = observe(subject, exact.take(subject.contract, np.array(rows, np.intp)), gradients=False).value
+        return np.nan if seen is None or seen.size != 1 else float(seen.ravel()[0])
+
+    rows = range(batch.rows(subject.contract))
+    alone = np.array([result(r) for r in rows])
+    first = int(np.argmin(alone))
+    pairs = np.array([alone[first] if r == first else result(first, r) for r in rows])
+    with np.errstate(all="ignore"):
+        weights = (alone[first] - pairs) / (pairs - alone)
+    weights[first] = 1.0
+    if not np.all(np.isfinite(weights) & (weights > 0.0)):
+        return False
+    return bool(np.isclose(result(*rows), np.sum(weights * alone) / np.sum(weights), rtol=EXACT, atol=0.0))
 
 
 def _asked(subject: Subject, batch: Batch, reduction: str) -> Array | None:

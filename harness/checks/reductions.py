@@ -50,6 +50,7 @@ from harness.evaluate import Observation, observe
 from harness.findings import call_lines
 from harness.generate import seeded
 from harness.judge import Judged
+from harness.means import weighs_rows
 from harness.ulp import FLOAT32, FLOAT64, Array, Precision
 from reference.truth import Truth
 
@@ -295,6 +296,9 @@ def _fixed(context: Context) -> Outcome:
     reduction = fixed_reduction(subject, FLOAT64 if exact else FLOAT32)
     if reduction == "none":
         return Outcome(cases=1)
+    if not reduction and seen.shape == () and weighs_rows(subject, calm_):
+        said = "a mean of the rows with weights of their own, as those of classes"
+        return Outcome(findings=(note(subject, "reduction", said),), cases=1)
     if not reduction:
         wanted = " or ".join(("none", *subject.contract.reductions))
         message = f"expected a result that is {wanted} of the unreduced loss, got shape {seen.shape} and another number"
