@@ -64,7 +64,8 @@ def mean_of(subject: Subject, batch: Batch, like_result: Sequence[str]) -> Coeff
 def weighs_rows(subject: Subject, batch: Batch) -> bool:
     """Whether a reduced result is a mean of the rows, each with a positive weight of its own, as by classes.
 
-    A row alone gives its loss, a pair the ratio of two weights; with these the result of all of them is known.
+    A row alone gives its loss, a pair the ratio of two weights; with these the result of all of them is known. A loss
+    that has a Contract is held to the means of that.
     """
     exact = replace(batch, precision=FLOAT64)
 
@@ -74,6 +75,8 @@ def weighs_rows(subject: Subject, batch: Batch) -> bool:
 
     rows = range(batch.rows(subject.contract))
     alone = np.array([result(r) for r in rows])
+    if not subject.contract.own_gradients or not np.allclose(alone, _rows_of(subject, exact), rtol=EXACT, atol=0.0):
+        return False
     first = int(np.argmin(alone))
     pairs = np.array([alone[first] if r == first else result(first, r) for r in rows])
     with np.errstate(all="ignore"):
@@ -82,6 +85,10 @@ def weighs_rows(subject: Subject, batch: Batch) -> bool:
     if not np.all(np.isfinite(weights) & (weights > 0.0)):
         return False
     return bool(np.isclose(result(*rows), np.sum(weights * alone) / np.sum(weights), rtol=EXACT, atol=0.0))
+
+
+def _rows_of(subject: Subject, batch: Batch) -> Array:
+    return batch.truth(subject.contract).value.exact
 
 
 def _asked(subject: Subject, batch: Batch, reduction: str) -> Array | None:

@@ -64,6 +64,21 @@ def test_a_mean_by_class_is_no_finding_and_said() -> None:
     assert [f.message for f in result.findings if "weights of their own" in f.message]
 
 
+def half(logits: Tensor, target: Tensor) -> Tensor:
+    return 0.5 * F.cross_entropy(logits, target)
+
+
+def test_where_a_formula_says_what_the_rows_are_no_other_mean_will_do() -> None:
+    def rows(logits: Any, target: Any) -> Any:
+        shifted = logits - logits.max(axis=1, keepdims=True)
+        return np.log(np.exp(shifted).sum(axis=1)) - np.take_along_axis(shifted, target[:, None], 1)[:, 0]
+
+    for options in ({"like": "cross_entropy"}, {"inputs": INPUTS, "oracle": rows}):
+        result = validate(half, dtype="float32", check="reductions", **options)
+        assert not result.ok
+        assert not [f for f in result.findings if "weights of their own" in f.message]
+
+
 @pytest.mark.parametrize("loss", [centred, ranked])
 def test_rows_that_are_tied_together_are_found(loss: Any) -> None:
     assert not validate(loss, inputs=INPUTS, dtype="float32", check="reductions").ok
