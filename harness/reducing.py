@@ -21,6 +21,8 @@ class Reducing:
     """Which of the keywords its constructor takes; a call takes the others."""
     guessed: bool = False
     """Whether only ``**kwargs`` may take them, which a call shows."""
+    default: str = ""
+    """Our name of the one that it gives where none is asked for, if that is known."""
     refused: Mapping[str, str] = field(default_factory=dict)
     """Our name -> why it is not asked for."""
 
@@ -136,5 +138,6 @@ def reducing(
         said={n: said[n] for n in wanted if n in said},
         built=frozenset(built),
         guessed=own is None and not declared and bool(said),
+        default=next((n for n in wanted if own is not None and said.get(n) == {KEYWORD: own.default}), ""),
         refused=dict.fromkeys(refused, "its enumeration has no such member"),
     )

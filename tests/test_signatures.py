@@ -603,3 +603,16 @@ def test_a_file_of_a_package_says_how_it_is_named(tmp_path: Path, monkeypatch: p
     assert "it is part of a package: write some_losses.deeper.losses:square" in said
     ran = CliRunner().invoke(main, ["validate", "some_losses.deeper.losses:square", "--like", "mse_loss"])
     assert ran.exit_code == 0, ran.output
+
+
+def without_its_default(pred: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    loss = (pred - target) ** 2
+    return {"none": loss, "sum": loss.sum()}[reduction]
+
+
+@pytest.mark.parametrize("like", [None, "mse_loss"])
+def test_what_a_loss_does_by_itself_it_has_to_do_when_asked(like: str | None) -> None:
+    known: dict[str, Any] = {"like": like} if like else {"inputs": PAIR}
+    result = validate(without_its_default, check=["value", "reductions", "form"], **known, **F32)
+    assert "raised" in {f.kind for f in result.findings if f.severity == "defect"}
+    assert "reduction=mean" not in " ".join(declared(result).not_offered)

@@ -88,7 +88,7 @@ class Judged(_Line, frozen=True, kw_only=True, tag="judged"):
     line: int
     killed: bool
     by: str = ""
-    """The check that says so; or grade, refused, time, crash, error; ``note`` where it is noted and survives."""
+    """The check that says so; or grade, offer, refused, time, crash, error; ``note`` where it is noted and survives."""
     shows: str = ""
     """What it says, shortly."""
     dtype: str = ""

@@ -118,10 +118,15 @@ def _notes(result: Result) -> frozenset[tuple[str, str, str, str, str]]:
     return frozenset((t.dtype, t.check, t.item, f.kind, f.output) for t in result.trials for f in t.findings)
 
 
+def _lacking(result: Result) -> frozenset[str]:
+    return frozenset(n for line in result.lines if isinstance(line, records.Declaration) for n in line.not_offered)
+
+
 @cache
-def _own(sound: Sound, dtypes: tuple[str, ...]) -> frozenset[tuple[str, str, str, str, str]]:
-    """What is noted of a specimen as it is."""
-    return _notes(_judged(sound, sound.loss, dtypes))
+def _own(sound: Sound, dtypes: tuple[str, ...]) -> tuple[frozenset[tuple[str, str, str, str, str]], frozenset[str]]:
+    """What is noted of a specimen as it is, and what it does not offer."""
+    result = _judged(sound, sound.loss, dtypes)
+    return _notes(result), _lacking(result)
 
 
 NOTE = "note"
@@ -130,7 +135,8 @@ NOTE = "note"
 def verdict(sound: Sound, loss: Any) -> tuple[str, str, str]:
     """What gives a loss away, what that says and in which dtype; three empty texts if nothing does.
 
-    A defect always does; a weakness too unless the loss is declared to have some; so does a grade below the declared.
+    A defect always does; a weakness too unless the loss is declared to have some; so does a grade below the declared,
+    and what it is said not to offer any more.
     What is only noted, as the choice of its author, is no failure: ``note``.
     """
     rest = tuple(d for d in sound.dtypes if d != "float32")
@@ -142,10 +148,10 @@ def verdict(sound: Sound, loss: Any) -> tuple[str, str, str]:
             result = _judged(sound, loss, dtypes)
         except UsageError as error:
             return "refused", str(error), ""
-        found = _failure(result) or _grade(sound, result)
+        found = _failure(result) or _grade(sound, result) or _offer(sound, result, dtypes)
         if found is not None:
             return found
-        more = sorted(_notes(result) - _own(sound, dtypes))
+        more = sorted(_notes(result) - _own(sound, dtypes)[0])
         if more and not noted[0]:
             dtype, check, item, kind, output = more[0]
             noted = NOTE, f"{check} {item}: {kind} of {output or 'the result'}", dtype
@@ -161,6 +167,11 @@ def _failure(result: Result) -> tuple[str, str, str] | None:
             finding = trial.findings[0]
             return trial.check, f"{finding.kind} of {finding.output or 'the result'}", trial.dtype
     return None
+
+
+def _offer(sound: Sound, result: Result, dtypes: tuple[str, ...]) -> tuple[str, str, str] | None:
+    lost = sorted(_lacking(result) - _own(sound, dtypes)[1])
+    return ("offer", f"not offered: {lost[0]}", dtypes[0]) if lost else None
 
 
 def _grade(sound: Sound, result: Result) -> tuple[str, str, str] | None:

@@ -304,7 +304,8 @@ oracle's own running-error scale.
 
 The source of each sound loss of section 4, helpers included, with one operator, comparison, constant, reduction or
 keyword argument changed at a time. A mutant is killed if the verdict at `quick` effort is not ok, or if a value or a
-gradient is graded below what the loss declares (`grade`). `refused` is one that cannot be bound, `error` one that an
+gradient is graded below what the loss declares (`grade`), or if it is said not to offer what the sound loss does
+(`offer`). `refused` is one that cannot be bound, `error` one that an
 exception in lossproof itself stopped. What is reported as a note, such as another default, may be the choice of an
 author and fails nothing. The score is killed / (killed + survived).
 
