@@ -224,7 +224,7 @@ def _reduced(
     """The Subject with the reductions that it takes, and the mean that it means."""
     subject = offered(bound(adapter, contract), declared)
     refused = {n: why for n, why in subject.reducing.refused.items() if n not in adapter.reducing.refused}
-    batch = next(calm_batches(subject, FLOAT64, "cpu", 8, "mean"))
+    batch = next(calm_batches(subject, FLOAT64, "cpu", 64, "mean"))  # among so many some are masked, or ignored
     seen = observe(subject, batch, gradients=False)
     if subject.takes_none and subject.reductions and seen.raised is None and seen.shape != (batch.rows(contract),):
         refused["none"] = f"gives shape {seen.shape} of {batch.rows(contract)} rows"

@@ -167,9 +167,9 @@ def class_index(*dims: str | int, classes: str | int = "C") -> Input:
     return Input(kind=ClassIndex(classes=str(classes)), dims=_dims(dims), role="target", differentiable=False)
 
 
-def lengths(*dims: str | int, of: str, least: int = 1) -> Input:
+def lengths(*dims: str | int, of: str | int, least: int = 1) -> Input:
     """Lengths from ``least`` to the size of the dimension ``of``, int64."""
-    return Input(kind=Length(of=of, least=least), dims=_dims(dims), role="target", differentiable=False)
+    return Input(kind=Length(of=str(of), least=least), dims=_dims(dims), role="target", differentiable=False)
 
 
 def boxes(*dims: str | int) -> Input:

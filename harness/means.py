@@ -20,6 +20,8 @@ NEAR = 1e-4
 """Relative difference by which a mean is recognised; how good it is, is judged after."""
 EXACT = 1e-6
 """The same of a mean whose weights are found from pairs of rows, in float64."""
+FEWEST = 3
+"""Rows that have to count for weights to be told."""
 OTHER_WEIGHTS = "a mean with weights of its own, which is not compared with the rows"
 
 
@@ -75,16 +77,25 @@ def weighs_rows(subject: Subject, batch: Batch) -> bool:
 
     rows = range(batch.rows(subject.contract))
     alone = np.array([result(r) for r in rows])
-    if not subject.contract.own_gradients or not np.allclose(alone, _rows_of(subject, exact), rtol=EXACT, atol=0.0):
+    if not subject.contract.own_gradients or not np.allclose(
+        alone, _rows_of(subject, exact), rtol=EXACT, atol=0.0, equal_nan=True
+    ):
         return False
-    first = int(np.argmin(alone))
+    counted = np.isfinite(alone)
+    if not counted.any():
+        return False
+    first = int(np.argmax(np.where(counted, np.abs(alone), -1.0)))
     pairs = np.array([alone[first] if r == first else result(first, r) for r in rows])
     with np.errstate(all="ignore"):
         weights = (alone[first] - pairs) / (pairs - alone)
+    # Of an ignored row, or one under an empty mask, a pair is the other row.
+    weights = np.where(np.isclose(pairs, alone[first], rtol=1e-12, atol=0.0), 0.0, weights)
     weights[first] = 1.0
-    if not np.all(np.isfinite(weights) & (weights > 0.0)):
+    if not np.all(np.isfinite(weights) & (weights >= 0.0)) or np.count_nonzero(weights) < FEWEST:
         return False
-    return bool(np.isclose(result(*rows), np.sum(weights * alone) / np.sum(weights), rtol=EXACT, atol=0.0))
+    counted = weights > 0.0
+    want = np.sum(weights[counted] * alone[counted]) / np.sum(weights)
+    return bool(np.isclose(result(*rows), want, rtol=EXACT, atol=0.0))
 
 
 def _rows_of(subject: Subject, batch: Batch) -> Array:

@@ -230,7 +230,7 @@ def _argument_text(arg: Arg) -> str:
 
 def _witnessed(subject: Subject, fault: Fault) -> str:
     """Lines that show a Fault, from its first witness."""
-    if not fault.witnesses:
+    if not fault.witnesses or subject.held:  # its witnesses are of other values of what is held
         return ""
     witness = fault.witnesses[0]
     batch = witness_batch(subject, witness, PRECISIONS[witness.dtype])

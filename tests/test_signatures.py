@@ -320,7 +320,7 @@ class SumForBoth(Built):
 def test_a_loss_without_its_rows_is_judged_a_row_a_call() -> None:
     result = validate(SumUnlessMean, inputs=MATRICES, check=["value", "gradient", "reductions"], **F32)
     assert defects(result) == []
-    assert declared(result).not_offered == ["reduction=none (gives shape () of 8 rows)"]
+    assert declared(result).not_offered == ["reduction=none (gives shape () of 64 rows)"]
     assert {"reduction=sum", "reduction=mean"} <= {t.item for t in result.trials}
     wrong = validate(SumForBoth, inputs=MATRICES, check="reductions", **F32)
     assert {t.item for t in wrong.trials if t.verdict == "fail"} == {"reduction=sum", "reduction=mean"}

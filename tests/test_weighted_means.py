@@ -15,7 +15,7 @@ from harness.custom import custom
 from harness.means import weighs_rows
 from harness.ulp import FLOAT32
 from lossproof import validate
-from lossproof.inputs import class_index, logits
+from lossproof.inputs import class_index, lengths, logits, mask, real
 
 INPUTS = {"logits": logits("N", 3), "target": class_index("N", classes=3)}
 
@@ -82,3 +82,44 @@ def test_where_a_formula_says_what_the_rows_are_no_other_mean_will_do() -> None:
 @pytest.mark.parametrize("loss", [centred, ranked])
 def test_rows_that_are_tied_together_are_found(loss: Any) -> None:
     assert not validate(loss, inputs=INPUTS, dtype="float32", check="reductions").ok
+
+
+def masked(pred: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    counts = mask.to(pred.dtype)
+    return ((pred - target) ** 2 * counts).sum() / counts.sum().clamp(min=1)
+
+
+def within_lengths(pred: Tensor, target: Tensor, lengths: Tensor) -> Tensor:
+    inside = torch.arange(pred.shape[1], device=pred.device)[None] < lengths[:, None]
+    return torch.where(inside, (pred - target) ** 2, 0.0).sum() / inside.sum()
+
+
+class Kept(nn.Module):
+    """The mean of torch, which leaves a class out."""
+
+    def __init__(self, reduction: str = "mean", ignore_index: int = 0) -> None:
+        super().__init__()
+        self.reduction, self.ignore_index = reduction, ignore_index
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        return F.cross_entropy(logits, target, ignore_index=self.ignore_index, reduction=self.reduction)
+
+
+def kept(logits: Tensor, target: Tensor) -> Tensor:
+    return Kept()(logits, target)
+
+
+PAIR = {"pred": real("N", "T"), "target": real("N", "T")}
+LEFT_OUT: list[tuple[Any, dict[str, Any]]] = [
+    (masked, {"pred": real("N"), "target": real("N"), "mask": mask("N")}),
+    (masked, {**PAIR, "mask": mask("N", "T")}),
+    (within_lengths, {**PAIR, "lengths": lengths("N", of="T")}),
+    (Kept, {"logits": logits("N", "C"), "target": class_index("N", classes="C")}),
+    (kept, {"logits": logits("N", "C"), "target": class_index("N", classes="C")}),
+]
+
+
+@pytest.mark.parametrize(("loss", "inputs"), LEFT_OUT)
+def test_a_mean_of_what_counts_is_not_held_to_the_mean_of_all_rows(loss: Any, inputs: dict[str, Any]) -> None:
+    result = validate(loss, inputs=inputs, dtype="float32", check=["reductions", "mistakes", "laws"])
+    assert [f.message for f in result.findings if f.severity == "defect"] == []

@@ -93,7 +93,9 @@ def _items(subject: Subject) -> tuple[str, ...]:
     """Contracts of ours have these points among their special values."""
     if not subject.contract.own_gradients:
         return ()
-    return ("", CONFIDENT) if pairs(subject.contract) else ("",)
+    # A gradient that is stopped is declared, and an ignored class has none.
+    led = [p for p in pairs(subject.contract) if p[0].name not in subject.stop_gradient]
+    return ("", CONFIDENT) if led and subject.contract.ignores is None else ("",)
 
 
 def at_points(context: Context) -> Outcome:
