@@ -9,7 +9,8 @@ import numpy as np
 
 from harness.cases import Batch
 from harness.contract import Contract
-from harness.domain import Arg, Choice, ClassIndex, Interval, Length, Logits
+from harness.domain import Arg, Choice, Interval, Length, Logits
+from harness.predictions import class_axis
 from harness.ulp import Array
 
 SIZES = (30.0, 60.0, 100.0)
@@ -41,7 +42,7 @@ def pairs(contract: Contract) -> list[tuple[Arg, Arg]]:
             if labels.role != "target" or labels.shared:
                 continue
             binary = isinstance(labels.kind, Choice) and labels.kind.members == LABELS
-            if (binary and labels.dims == logits.dims) or _class_axis(logits, labels) is not None:
+            if (binary and labels.dims == logits.dims) or class_axis(logits, labels) is not None:
                 found.append((logits, labels))
     return found
 
@@ -52,14 +53,6 @@ def _both_sides(arg: Arg) -> bool:
     return (even or isinstance(arg.kind, Logits)) and bool(np.all(arg.kind.legal(np.array(SIZES[:1]))))
 
 
-def _class_axis(logits: Arg, labels: Arg) -> int | None:
-    """The axis of the classes in arrays of the logits, whose first axis is that of the rows."""
-    if not isinstance(labels.kind, ClassIndex) or labels.kind.classes not in logits.dims:
-        return None
-    axis = logits.dims.index(labels.kind.classes)
-    return 1 + axis if logits.dims[:axis] + logits.dims[axis + 1 :] == labels.dims else None
-
-
 def confident_and_wrong(contract: Contract, batch: Batch) -> Iterator[Confident]:
     """The batch with logits of every size on the wrong side of its labels, all of which count."""
     weights = [a.name for a in contract.args if a.role == "weight" and a.name in batch.args]
@@ -68,8 +61,10 @@ def confident_and_wrong(contract: Contract, batch: Batch) -> Iterator[Confident]
         if logits.name not in batch.args or labels.name not in batch.args:
             continue
         x, y = batch.args[logits.name], batch.args[labels.name]
-        axis = _class_axis(logits, labels)
+        axis = class_axis(logits, labels)
         sign = _away(x, y, axis) if axis is not None else np.where(y == 1.0, -1.0, 1.0)
+        if axis is not None and contract.ignores is not None:
+            sign = np.where(np.expand_dims(y == contract.ignores, axis), 0.0, sign)
         for size in SIZES:
             wrong = size * np.maximum(sign, 0.0) if axis is not None else size * sign
             if bool(np.all(logits.kind.legal(wrong))):

@@ -51,8 +51,7 @@ def words(name: str) -> set[str]:
 
 
 def class_axis(scores: Arg, labels: Arg) -> int | None:
-    """The axis of the classes in arrays of the scores, whose first axis is that of the rows; None where labels are no
-    indices of one."""
+    """The axis of the classes in arrays of the scores, whose first axis is that of the rows, if there is one."""
     if not isinstance(labels.kind, ClassIndex) or labels.kind.classes not in scores.dims:
         return None
     axis = scores.dims.index(labels.kind.classes)

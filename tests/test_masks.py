@@ -372,3 +372,19 @@ def test_nan_in_an_ignored_row_that_gets_out_is_a_weakness() -> None:
 def test_without_an_ignored_class_nothing_is_asked_of_it() -> None:
     result = judged(lambda input, target: F.nll_loss(input.log_softmax(1), target), CLASSES, name="it")
     assert not any("ignore_index" in t.item for t in result.trials)
+
+
+@pytest.mark.parametrize("ignored", [-100, 0])
+def test_an_ignored_class_leads_nowhere_and_the_others_are_asked_all_the_same(ignored: int) -> None:
+    """Of both a gradient that dies at confident logits is seen; of the sound loss none is missed at what is ignored."""
+
+    def sound(logits: Tensor, target: Tensor, ignore_index: int = ignored) -> Tensor:
+        return F.cross_entropy(logits, target, ignore_index=ignore_index, reduction="none")
+
+    def dying(logits: Tensor, target: Tensor, ignore_index: int = ignored) -> Tensor:
+        return F.cross_entropy(logits.clamp(-5, 5), target, ignore_index=ignore_index, reduction="none")
+
+    inputs = {"logits": logits("N", "C"), "target": class_index("N", classes="C")}
+    for loss, dead in ((sound, False), (dying, True)):
+        result = validate(loss, inputs=inputs, dtype="float32", check="edges")
+        assert ("dead-gradient" in {f.kind for f in result.findings}) == dead

@@ -93,9 +93,8 @@ def _items(subject: Subject) -> tuple[str, ...]:
     """Contracts of ours have these points among their special values."""
     if not subject.contract.own_gradients:
         return ()
-    # A gradient that is stopped is declared, and an ignored class has none.
-    led = [p for p in pairs(subject.contract) if p[0].name not in subject.stop_gradient]
-    return ("", CONFIDENT) if led and subject.contract.ignores is None else ("",)
+    led = [logits for logits, _ in pairs(subject.contract) if logits.name not in subject.stop_gradient]
+    return ("", CONFIDENT) if led else ("",)
 
 
 def at_points(context: Context) -> Outcome:

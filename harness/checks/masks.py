@@ -86,10 +86,9 @@ def _under(mask: str, batch: Batch, arg: Arg) -> Mask:
 
 def _by_lengths(contract: Contract) -> Iterator[LeftOut]:
     """Of a dimension that has one length alone: of two nobody can tell which is meant."""
-    lengths = [a for a in contract.args if isinstance(a.kind, Length)]
-    for length in lengths:
-        of = length.kind.of  # type: ignore[attr-defined]
-        if [a.kind.of for a in lengths].count(of) > 1:  # type: ignore[attr-defined]
+    lengths = [(a, a.kind.of) for a in contract.args if isinstance(a.kind, Length)]
+    for length, of in lengths:
+        if [other for _, other in lengths].count(of) > 1:
             continue
         size = len(length.dims)
         beyond = tuple(
@@ -169,12 +168,13 @@ def _ignored(context: Context, left: LeftOut) -> Outcome:
         batch = replace(calm, args={**calm.args, target.name: index})
         for reduction in subject.reductions or ("none",):
             whole = replace(batch, reduction=reduction)
-            before, after = observe(subject, whole), observe(subject, left.filled(whole, dict(other.args)))
+            replaced = left.filled(whole, dict(other.args))
+            before, after = observe(subject, whole), observe(subject, replaced)
             stopped = refusal(context, before, left.says) or refusal(context, after, left.says)
             if stopped is not None:
                 return stopped
             evidence.cases += batch.rows(contract)
-            for finding in _reached(subject, before, after, left.filled(whole, dict(other.args)), left.says):
+            for finding in _reached(subject, before, after, replaced, left.says):
                 evidence.put(finding)
             if not (contract.coupled or target.dims) and before.shape == ():
                 kept = whole.take(contract, np.flatnonzero(index != contract.ignores))

@@ -254,10 +254,10 @@ def _deprecated(context: Context, size_average: bool | None, reduce: bool | None
     return evidence.outcome()
 
 
-CLOSE = 1e-4
-"""The same for a loss that no formula says a mean of: of weights or masks there are means near that of the rows."""
 NEAR = 0.02
 """Relative difference by which a fixed result is recognised as a reduction; how good it is, is judged after."""
+CLOSE = 1e-4
+"""The same for a loss that no formula says a mean of: of weights or masks there are means near that of the rows."""
 
 
 def _live(subject: Subject, batch: Batch) -> Batch:
