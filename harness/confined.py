@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -49,8 +48,10 @@ class Supervisor:
     trials: list[records.Trial] = field(default_factory=list)
     finished: int = 0
     """Trials that have a record."""
-    _ahead: deque[Process] = field(default_factory=deque)
-    """Workers of the next shares, in their order."""
+    _workers: list[Process] = field(default_factory=list)
+    """Those that live, as far as is known."""
+    _ahead: dict[int, Process] = field(default_factory=dict)
+    """Who has which of the next shares; a worker may have several."""
     _alone: bool = False
     """Whether one worker at a time is all there may be."""
 
@@ -78,11 +79,11 @@ class Supervisor:
         try:
             self._shares(len(self.request.dtype or PRECISIONS))
         except KeyboardInterrupt:
-            for worker in self._ahead:
-                self.lines += worker.finished()
+            done = [event for worker in self._workers for event in worker.finished()]
+            self.lines += [line for event in sorted(done, key=lambda e: e.number) for line in event.lines]
             raise
         finally:
-            self._call_back()
+            self._dismiss(*self._workers)
 
     def _shares(self, count: int) -> None:
         strikes = share = 0
@@ -95,17 +96,17 @@ class Supervisor:
                 if self._stopped():
                     return self._give_up("fail_fast: an earlier trial failed")
                 share += 1
-                worker = self._ahead.popleft() if self._ahead else None
+                worker = self._ahead.pop(share, None)
                 continue
             if not self.trials:
                 if death.call < 0 or probed is not None:
                     raise RefusedError(f"{self.request.loss}: cannot be loaded: it {death.how}", ours=False)
                 probed, self._alone = death, True
-                self._call_back()
+                self._dismiss(*self._workers)
                 continue
             if was_ahead and not death.planned:  # two at once may be what it does not bear
                 self._alone = True
-                self._call_back()
+                self._dismiss(*self._workers)
                 continue
             strikes = 0 if self.finished > task.start else strikes
             strikes += 2 if death.kind == "hang" else 1
@@ -118,31 +119,47 @@ class Supervisor:
 
     def _run_share(self, task: Task, probed: Death | None, worker: Process | None) -> Death | None:
         """What is left of a share; None where all of it is on record."""
+        if worker is None and self._complete(task.share):  # a worker has ended in its last trial
+            return None
         try:
             death = self._planned(task, probed, worker)
         except RefusedError as refusal:
             if not self.trials or refusal.ours:
                 raise
             return Death(kind="exit", how=f"cannot be loaded again: {refusal}", call=-1, planned=False)
-        number, count = task.share
-        return None if self.trials and self.finished >= shares(self.trials, count)[number].stop else death
+        return None if self._complete(task.share) else death
 
-    def _call_back(self) -> None:
-        """End the workers that are ahead."""
-        while self._ahead:
-            self._ahead.pop().end()
+    def _complete(self, share: tuple[int, int]) -> bool:
+        """Whether all trials of a share are on record."""
+        number, count = share
+        return bool(self.trials) and self.finished >= shares(self.trials, count)[number].stop
+
+    def _dismiss(self, *workers: Process) -> None:
+        """End these workers."""
+        for worker in workers:
+            worker.end()
+            self._workers.remove(worker)
+        self._ahead = {n: worker for n, worker in self._ahead.items() if worker not in workers}
+
+    def _hired(self, task: Task) -> Process:
+        """A worker for a task: one that waits for it with the loss loaded, else a new one."""
+        if task.call is None and (idle := next((w for w in self._workers if w.idle), None)) is not None:
+            idle.order(task)
+            return idle
+        self._workers.append(Process(self.request, task, self.limits))
+        return self._workers[-1]
 
     def _look_ahead(self, share: tuple[int, int]) -> None:
         """Let no worker that is ahead of this share wait for a full pipe or hang, nor a processor wait for a worker."""
-        for worker in self._ahead:
+        for worker in self._ahead.values():
             worker.listen()
             if worker.hangs():
                 worker.stop()
         number, count = share
-        following = number + len(self._ahead) + 1
-        busy = 1 + sum(not worker.ended() for worker in self._ahead)
-        if following < count and busy < _processors() and not self._alone:
-            self._ahead.append(Process(self.request, Task(share=(following, count)), self.limits))
+        following = next((n for n in range(number + 1, count) if n not in self._ahead), None)
+        busy = sum(not worker.idle and not worker.ended() for worker in self._workers)
+        if following is not None and busy < _processors() and not self._alone:
+            self._ahead[following] = self._hired(Task(share=(following, count)))
 
     def _planned(self, task: Task, probed: Death | None, worker: Process | None) -> Death | None:
         """``_attempt``; where there is no plan without a call, and one ended the process, that is why."""
@@ -193,9 +210,9 @@ class Supervisor:
 
     def _attempt(self, task: Task, worker: Process | None = None) -> Death | None:
         """Run a task in a worker, or go on with one that is ahead with it; None where it comes to its end."""
-        worker = worker or Process(self.request, task, self.limits)
+        worker = worker or self._hired(task)
         seen: list[Calling] = []
-        repeated, planned = task.call is not None, False
+        repeated, keep = task.call is not None, False
         try:
             for message in worker.messages(lambda: self._look_ahead(task.share)):
                 match message:
@@ -207,7 +224,6 @@ class Supervisor:
                         if [t.id for t in message.trials] != [t.id for t in self.trials]:
                             how = "is another loss when it is loaded again: other questions apply to it"
                             return Death(kind="exit", how=how, call=-1, planned=False)
-                        planned = True
                     case Refused():
                         raise RefusedError(message.message, ours=message.ours)
                     case Begun() if self.progress is not None and not repeated:
@@ -226,15 +242,17 @@ class Supervisor:
                             kind="memory", how=f"has kept more memory than the {self.limits.gib:g} GiB allowed"
                         )
                     case Finished():
+                        keep = not repeated
                         return None
                     case _:
                         pass
         except KeyboardInterrupt:
-            self.lines += [] if repeated else worker.finished()
+            keep = not repeated
             raise
         finally:
-            worker.end()
-        return replace(worker.death(seen[-1] if seen else None), planned=planned)
+            if not keep:
+                self._dismiss(worker)
+        return worker.death(seen[-1] if seen else None)
 
     def _unconfined(self) -> None:
         """Where the system has no fork: everything in this process."""

@@ -19,11 +19,10 @@ from secrets import token_bytes
 
 import msgspec
 
-from harness import records
-from harness.wire import Calling, Clock, Done, Limits, Message, Request, Task
+from harness.wire import Calling, Clock, Done, Finished, Limits, Message, Pipes, Planned, Request, Task
 from harness.worker import ENDED, work
 
-TICK = 0.1
+TICK = 0.05
 """Seconds between two looks at the clock of a worker."""
 KEPT = 4096
 """Bytes of what a loss printed that are kept."""
@@ -92,20 +91,37 @@ class Process:
         self._tail = b""
         self._silent: set[int] = set()
         """Pipes that are closed at the other end."""
+        self.planned = False
+        """Whether it has said what its trials are."""
+        self._under_way = 1
+        """Tasks of which it has not said that they are finished."""
+        orders, self.orders = os.pipe()
         self.channel, channel = os.pipe()
         self.output, output = os.pipe()
         self.trace, trace = os.pipe()
+        theirs = Pipes(orders, channel, output, trace)
         sys.stdout.flush()
         sys.stderr.flush()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # fork beside threads: the child uses none of them
             self.pid = os.fork()
         if self.pid == 0:
-            work(request, task, limits, self.clock, channel, output, trace, self._mark)
-        for end in (channel, output, trace):
+            work(request, task, limits, self.clock, theirs, self._mark)
+        for end in theirs:
             os.close(end)
         for end in (self.channel, self.output, self.trace):
             os.set_blocking(end, False)
+
+    @property
+    def idle(self) -> bool:
+        """Whether it waits for a task; what it has said of earlier ones may not be heard yet."""
+        return self._under_way == 0 and not self.ended()
+
+    def order(self, task: Task) -> None:
+        """Give it another task: the loss stays loaded."""
+        self._under_way += 1
+        with suppress(BrokenPipeError):  # it has just ended, which is seen where it is listened to
+            os.write(self.orders, msgspec.json.encode(task))
 
     def messages(self, meanwhile: Callable[[], object] = lambda: None) -> Iterator[Message]:
         """All that the worker says until it ends, or has to be ended; ``meanwhile`` is done between two looks."""
@@ -131,10 +147,13 @@ class Process:
         *whole, self._rest = (self._rest + told).split(b"\n")
         for text in whole:
             try:
-                self._heard.append(_decoder.decode(text))
+                message = _decoder.decode(text)
             except msgspec.DecodeError:
                 self.babble = True
                 break
+            self.planned |= isinstance(message, Planned)
+            self._under_way -= isinstance(message, Finished)
+            self._heard.append(message)
         return bool(told or written)
 
     def _part(self, written: bytes) -> None:
@@ -154,10 +173,12 @@ class Process:
             self._printed.append(Printed())
         return self._printed.popleft()
 
-    def finished(self) -> list[records.Line]:
-        """The records of the trials that it is ahead with."""
+    def finished(self) -> list[Done]:
+        """The trials that it is ahead with."""
         self.listen()
-        return [line for event in self._heard if isinstance(event, Done) for line in event.lines]
+        done = [event for event in self._heard if isinstance(event, Done)]
+        self._heard.clear()
+        return done
 
     def hangs(self) -> bool:
         """Whether a call takes too long, after the worker was asked to say which."""
@@ -204,7 +225,7 @@ class Process:
         self.stop()
         with suppress(BlockingIOError):
             self.traced = os.read(self.trace, 1 << 16)
-        for end in (self.channel, self.output, self.trace):
+        for end in (self.orders, self.channel, self.output, self.trace):
             os.close(end)
 
     def death(self, evidence: Calling | None) -> Death:
@@ -225,4 +246,4 @@ class Process:
             kind, how = "exit", "left its process unable to go on"
         else:
             kind, how = "exit", f"ended the process with status {code}"
-        return Death(kind=kind, how=how, call=self.clock.call, evidence=evidence)
+        return Death(kind=kind, how=how, call=self.clock.call, evidence=evidence, planned=self.planned)

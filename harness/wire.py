@@ -6,6 +6,7 @@ import struct
 import time
 from dataclasses import dataclass, field
 from mmap import mmap
+from typing import NamedTuple
 
 import msgspec
 
@@ -85,7 +86,7 @@ class Refused(Event, frozen=True, kw_only=True):
 
 
 class Finished(Event, frozen=True, kw_only=True):
-    """All is said."""
+    """All is said of a task."""
 
 
 Message = Planned | Begun | Calling | Done | Exhausted | Refused | Finished
@@ -99,8 +100,7 @@ class Limits:
     gib: float = 8.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
+class Task(msgspec.Struct, frozen=True, kw_only=True):
     """Which part of the trials a worker runs, and how."""
 
     start: int = 0
@@ -111,6 +111,15 @@ class Task:
     """Whether the loss may be called before there is a plan."""
     call: int | None = None
     """From this call of the first trial on, say what the input is before it is made: one like it ended a worker."""
+
+
+class Pipes(NamedTuple):
+    """The ends of a worker: what it is told to do next, what it says, what it prints, and where a crash was."""
+
+    orders: int
+    channel: int
+    output: int
+    trace: int
 
 
 _CLOCK = struct.Struct("=ddq")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import gc
 import os
 import select
 import signal
@@ -34,6 +35,7 @@ from harness.wire import (
     Exhausted,
     Finished,
     Limits,
+    Pipes,
     Planned,
     Refused,
     Request,
@@ -64,17 +66,15 @@ ENDED = 70
 """Exit status of a worker that cannot speak any more."""
 
 
-def work(
-    request: Request, task: Task, limits: Limits, clock: Clock, channel: int, output: int, trace: int, mark: bytes
-) -> None:
-    """Run a task; never returns, and leaves nothing of this process behind.
+def work(request: Request, task: Task, limits: Limits, clock: Clock, pipes: Pipes, mark: bytes) -> None:
+    """Run a task and those that are ordered after it; never returns, and leaves nothing of this process behind.
 
     ``mark`` is written to the output before every record, for what was printed until then counts with it.
     """
     try:
         memory = all(d == "cpu" for d in request.device)
-        channel, output, trace = _confine(limits, channel, output, trace, memory=memory)
-        _Worker(request, task, limits, clock, channel, trace, lambda: os.write(output, mark)).run()
+        gc.freeze()  # torch and all that was imported before the loss: nothing of it is ever garbage
+        _Worker(request, task, limits, clock, _confine(limits, pipes, memory=memory), mark).run()
         os._exit(0)
     except BaseException:
         traceback.print_exc()
@@ -82,7 +82,7 @@ def work(
         os._exit(ENDED)
 
 
-def _confine(limits: Limits, channel: int, output: int, trace: int, *, memory: bool) -> tuple[int, int, int]:
+def _confine(limits: Limits, pipes: Pipes, *, memory: bool) -> Pipes:
     """Cut this process off: no terminal, no input, output to the supervisor, a memory limit, gone with its parent."""
     import fcntl
     import resource
@@ -93,23 +93,23 @@ def _confine(limits: Limits, channel: int, output: int, trace: int, *, memory: b
 
         ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
     # Far from the numbers that a loss may close or write to by mistake.
-    channel, own, trace = (fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 200) for end in (channel, output, trace))
+    own = Pipes(*(fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 200) for end in pipes))
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    os.closerange(3, min(channel, own, trace))
+    os.dup2(pipes.output, 1)
+    os.dup2(pipes.output, 2)
+    os.closerange(3, min(own))
     for name, number in (("stdin", 0), ("stdout", 1), ("stderr", 2)):
         mode = "r" if number == 0 else "w"
         stream = open(number, mode, buffering=1, closefd=False, errors="backslashreplace")  # noqa: SIM115
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
-    faulthandler.enable(file=trace, all_threads=False)
+    faulthandler.enable(file=own.trace, all_threads=False)
     if memory:
         size = int(limits.gib * 2**30)
         resource.setrlimit(resource.RLIMIT_DATA, (size, size))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    return channel, own, trace
+    return own
 
 
 def evidence(call: calling, batch: Batch | None, *, certain: bool = False) -> Calling:
@@ -131,18 +131,17 @@ class _Worker:
         task: Task,
         limits: Limits,
         clock: Clock,
-        channel: int,
-        trace: int,
-        mark: Callable[[], object],
+        pipes: Pipes,
+        mark: bytes,
     ) -> None:
         self.request, self.task, self.limits, self.clock = request, task, limits, clock
-        self.channel, self.trace, self.mark = channel, trace, mark
+        self.pipes, self.mark = pipes, mark
         self.encoder = msgspec.json.Encoder()
 
     def send(self, event: Event) -> None:
         text = self.encoder.encode(event) + b"\n"
         while text:
-            text = text[os.write(self.channel, text) :]
+            text = text[os.write(self.pipes.channel, text) :]
 
     def run(self) -> None:
         watch.confined = True
@@ -162,25 +161,34 @@ class _Worker:
         watch.suspended = False
         self.settle_output()
         self.send(Planned(lines=list(plan.first), trials=[_before(t) for t in plan.trials]))
+        with api.one_thread():
+            while self.judged(plan):
+                self.send(Finished())
+                if not (order := os.read(self.pipes.orders, 1 << 12)):
+                    return None
+                self.task = msgspec.json.decode(order, type=Task)
+        return self.send(Exhausted())
+
+    def judged(self, plan: api.Prepared) -> bool:
+        """Whether all trials of the task are done; not where the memory runs out."""
         part, count = self.task.share
         mine = shares(plan.trials, count)[part]
         stop = mine.stop if self.task.stop is None else self.task.stop
-        with api.one_thread():
-            for number in range(max(self.task.start, mine.start), stop):
-                self.send(Begun(number=number))
-                watch.calls = 0
-                lines = plan.judged(number)
-                if any(isinstance(line, records.Trial) and _exhausted(line) for line in lines):
-                    return self.send(Exhausted())
-                self.settle_output()
-                self.send(Done(number=number, lines=lines))
-        return self.send(Finished())
+        for number in range(max(self.task.start, mine.start), stop):
+            self.send(Begun(number=number))
+            watch.calls = 0
+            lines = plan.judged(number)
+            if any(isinstance(line, records.Trial) and _exhausted(line) for line in lines):
+                return False
+            self.settle_output()
+            self.send(Done(number=number, lines=lines))
+        return True
 
     def settle_output(self) -> None:
         """What the loss printed so far counts with what is said next."""
         _flush()
         with suppress(OSError):
-            self.mark()
+            os.write(self.pipes.output, self.mark)
 
     def announce(self, call: calling) -> None:
         """Say what the next call is, before it is made."""
@@ -209,9 +217,9 @@ class _Worker:
                 watch.clock = None
                 faulthandler.disable()
                 reader, writer = os.pipe()
-                os.dup2(writer, self.channel)
+                os.dup2(writer, self.pipes.channel)
                 observe(call.subject, batch, gradients=call.gradients)
-                os.fstat(self.channel)
+                os.fstat(self.pipes.channel)
                 if not select.select([reader], [], [], 0)[0]:
                     os._exit(0)
             finally:
@@ -232,7 +240,7 @@ class _Worker:
         if call is not None and self.task.call is None:
             self.send(evidence(call, call.batch))
         where = [f'File "{f.filename}", line {f.lineno} in {f.name}' for f in traceback.extract_stack(frame)]
-        os.write(self.trace, "\n".join(reversed(where)).encode())
+        os.write(self.pipes.trace, "\n".join(reversed(where)).encode())
         os._exit(ENDED)
 
 

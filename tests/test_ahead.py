@@ -119,6 +119,12 @@ def test_a_loss_that_does_not_bear_company_is_judged_as_alone(
     assert not [k for k in kinds if len(k) > 1 and k[0] != "float32"]
 
 
+ENDS_IN_BFLOAT16 = """
+def ends_in_bfloat16(input, target, reduction="mean"):
+    if input.dtype == torch.bfloat16:
+        os._exit(4)
+    return loss(input, target, reduction)
+"""
 LATER_ENDS = """
 if COUNT > 1:
     os._exit(3)
@@ -126,6 +132,8 @@ if COUNT > 1:
 LATER_OTHER = """
 if COUNT > 1:
     def loss(input, target):
+        return (input - target) ** 2
+    def ends_in_bfloat16(input, target):
         return (input - target) ** 2
 """
 LATER_REFUSED = """
@@ -147,7 +155,9 @@ if COUNT > 1:
 def test_a_loss_that_cannot_be_loaded_again_fails(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, more: str, says: str, processors: int
 ) -> None:
-    run = Supervisor(own(tmp_path, more, "reductions"), Limits(seconds=5.0))
+    """It is loaded again by a worker beside the first, or after one that has ended."""
+    name = "ends_in_bfloat16" if processors == 1 else "loss"
+    run = Supervisor(own(tmp_path, ENDS_IN_BFLOAT16 + more, "reductions", name), Limits(seconds=5.0))
     first_alone(monkeypatch, run, processors)
     run.run()
     assert run.status == 1
@@ -155,7 +165,9 @@ def test_a_loss_that_cannot_be_loaded_again_fails(
     assert {t.verdict for t in trials if t.dtype == "float64"} == {"pass"}
     failed = [t for t in trials if t.verdict == "fail"]
     assert failed
-    assert all(re.search(says, f.message) for t in failed for f in t.findings)
+    messages = [f.message for t in failed for f in t.findings]
+    assert all(re.search(f"{says}|status 4", m) for m in messages)
+    assert any(re.search(says, m) for m in messages)
     left = sum(int(line.what.split()[0]) for line in run.lines if isinstance(line, records.NotRun))
     assert len(trials) + left == len(run.trials)
 
@@ -165,8 +177,8 @@ def test_what_workers_that_are_ahead_have_done_is_kept_at_an_interrupt(monkeypat
     run = Supervisor(request("mse", "laws", dtype=("float64", "float32")), Limits())
 
     def interrupt(number: int, total: int, trial: records.Trial) -> None:
-        for other in run._ahead:
-            while not other.ended():
+        for other in run._ahead.values():
+            while not other.idle:
                 other.listen()
                 time.sleep(0.01)
             raise KeyboardInterrupt
@@ -181,6 +193,7 @@ def test_what_workers_that_are_ahead_have_done_is_kept_at_an_interrupt(monkeypat
     missing = len(run.trials) - len(kept)
     assert left == ([records.NotRun(what=f"{missing} trials", reason="interrupted")] if missing else [])
     assert not run._ahead
+    assert not run._workers
 
 
 @pytest.mark.parametrize("processors", [1, 2, 3, 4, 7])
@@ -204,25 +217,56 @@ def test_shares_are_whole_dtypes_in_order(processors: int) -> None:
         (4, False, "cuda", 1),
     ],
 )
-def test_workers_are_ahead_where_there_are_processors(
+def test_there_are_as_many_workers_as_processors_and_one_that_is_done_goes_on_with_the_next_share(
     monkeypatch: pytest.MonkeyPatch, processors: int, fail_fast: bool, device: str, most: int
 ) -> None:
     monkeypatch.setattr(confined, "_processors", lambda: processors)
     begun: list[tuple[int, int]] = []
-    alive: list[confined.Process] = []
-    together: list[int] = []
-    process = confined.Process
+    ordered: list[tuple[int, int]] = []
 
-    def counted(asked: Request, task: Task, limits: Limits) -> confined.Process:
-        begun.append(task.share)
-        alive.append(process(asked, task, limits))
-        together.append(sum(not p.ended() for p in alive if p.status is None))
-        return alive[-1]
+    class Counted(confined.Process):
+        def __init__(self, asked: Request, task: Task, limits: Limits) -> None:
+            begun.append(task.share)
+            super().__init__(asked, task, limits)
 
-    monkeypatch.setattr(confined, "Process", counted)
+        def order(self, task: Task) -> None:
+            ordered.append(task.share)
+            super().order(task)
+
+    monkeypatch.setattr(confined, "Process", Counted)
     asked = msgspec.structs.replace(request("mse", "value", "laws"), device=("cpu", device))
     run = Supervisor(asked, Limits(), fail_fast=fail_fast)
     run.run()
-    assert begun == [(0, 3), (1, 3), (2, 3)]
-    assert max(together) == most
+    assert begun == [(n, 3) for n in range(most)]
+    assert sorted(begun + ordered) == [(0, 3), (1, 3), (2, 3)]
     assert len([line for line in run.lines if isinstance(line, records.Trial)]) == len(run.trials)
+
+
+def test_a_loss_is_loaded_once_a_worker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(confined, "_processors", lambda: 1)
+    run = Supervisor(own(tmp_path, "", "laws"), Limits())
+    run.run()
+    assert run.status == 0
+    assert [f.name for f in tmp_path.glob("own.py.*")] == ["own.py.1"]
+
+
+ENDS_WHEN_IDLE = """
+import threading
+def loss(input, target, reduction="mean", _mean=loss):
+    if input.dtype == torch.float64:
+        threading.Timer(0.3, os._exit, [5]).start()
+    return _mean(input, target, reduction)
+"""
+
+
+def test_a_worker_that_ends_between_two_shares_is_a_finding_and_the_rest_goes_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(confined, "_processors", lambda: 2)
+    run = Supervisor(own(tmp_path, ENDS_WHEN_IDLE, "laws"), Limits(seconds=5.0))
+    run.run()
+    trials = [line for line in run.lines if isinstance(line, records.Trial)]
+    assert [t.id for t in trials] == [t.id for t in run.trials]
+    ended = [t for t in trials if t.verdict == "fail"]
+    assert all("ended the process with status 5" in f.message for t in ended for f in t.findings)
+    assert not run._workers
