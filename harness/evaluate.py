@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,6 +20,9 @@ from harness.domain import Arg
 from harness.ulp import PRECISIONS, Array, Precision
 
 Tensor = torch.Tensor
+
+GRAPHS, SLOW = 64, 0.25
+"""Rows whose graphs are held at once, and seconds of calls after which no more are added to them."""
 
 DTYPES = {name: getattr(torch, name) for name in PRECISIONS}
 
@@ -232,8 +236,7 @@ def observe_rows(subject: Subject, batch: Batch, *, gradients: bool = True) -> O
 
 
 def _one_by_one(subject: Subject, batch: Batch, *, gradients: bool) -> Observation:
-    rows = batch.rows(subject.contract)
-    seen = [observe(subject, batch.take(subject.contract, np.array([r])), gradients=gradients) for r in range(rows)]
+    seen = list(_parts(subject, batch, gradients=gradients))
     broken = next((s for s in seen if s.raised is not None), None)
     if broken is not None or not seen:
         nothing = Observation(value=np.zeros(0), dtype=batch.precision.name, shape=(0,))
@@ -251,6 +254,104 @@ def _one_by_one(subject: Subject, batch: Batch, *, gradients: bool) -> Observati
         mutated=tuple(dict.fromkeys(m for s in seen for m in s.mutated)),
         used_rng=any(s.used_rng for s in seen),
     )
+
+
+def _parts(subject: Subject, batch: Batch, *, gradients: bool) -> Iterator[Observation]:
+    """What the rows give, a call each: several share a backward pass as long as nothing is out of the ordinary."""
+    contract, rows = subject.contract, batch.rows(subject.contract)
+    done, ordinary = 0, contract.coupled or batch.layout == "rows"
+    while done < rows:
+        several = batch.take(contract, slice(done, done + GRAPHS))
+        seen = _with_one_backward(subject, several, gradients=gradients) if ordinary and done + 1 < rows else None
+        if seen is None or seen.value is None:
+            ordinary = False
+            seen, count = observe(subject, batch.take(contract, slice(done, done + 1)), gradients=gradients), 1
+        else:
+            count = len(seen.value)
+        yield seen
+        done += count
+
+
+def _with_one_backward(subject: Subject, batch: Batch, *, gradients: bool) -> Observation | None:
+    """A call for every row, as far as ``SLOW`` goes, and one backward pass.
+
+    None where one raises, or gives anything but a number of the same dtype as the others.
+    """
+    contract = subject.contract
+    tensors = rows_first(subject, batch, gradients=gradients)
+    own_rows = [n for n, t in tensors.items() if not contract.arg(n).shared]
+    random, until = torch.get_rng_state(), time.monotonic() + SLOW
+    rows: list[dict[str, Tensor]] = []
+    results: list[Tensor] = []
+    mutated: dict[str, None] = {}
+    caught: list[warnings.WarningMessage]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            for r in range(batch.rows(contract)):
+                row = {n: _row(subject, n, t, r) if n in own_rows else t for n, t in tensors.items()}
+                one, versions = batch.take(contract, slice(r, r + 1)), [t._version for t in row.values()]
+                with calling(subject, one, gradients=gradients):
+                    results.append(result_of(subject, one, row))
+                mutated |= {n: None for (n, t), v in zip(row.items(), versions, strict=True) if t._version != v}
+                rows.append(row)
+                if time.monotonic() > until:
+                    break
+            if results[0].numel() != 1 or len({(x.shape, x.dtype, x.requires_grad) for x in results}) > 1:
+                return None
+            leaves = {n: [row[n] for row in rows] for n in own_rows if tensors[n].requires_grad}
+            every = [leaf for held in leaves.values() for leaf in held]
+            shared = {n: t for n, t in tensors.items() if n not in own_rows and t.requires_grad}
+            slopes: tuple[Tensor | None, ...] = ()
+            if every or shared:
+                with calling(subject, batch, gradients=True):
+                    total = torch.stack(results).sum()
+                    slopes = torch.autograd.grad(total, [*every, *shared.values()], allow_unused=True)
+        except BaseException as error:
+            if not own(error):
+                raise
+            return None
+    count = len(rows)
+    found = {n: slopes[k * count : (k + 1) * count] for k, n in enumerate(leaves)}
+    found |= {n: (slope,) for n, slope in zip(shared, slopes[len(every) :], strict=True)}
+    reached = {n: [s for s in own if s is not None] for n, own in found.items()}
+    return Observation(
+        value=to_array(torch.stack(results)).reshape(-1),
+        gradients={n: _joined(subject, n, reached[n]) for n in leaves if len(reached[n]) == count},
+        unreached=tuple(n for n, own in found.items() if own[0] is None),
+        dtype=str(results[0].dtype).removeprefix("torch."),
+        gradient_dtypes={n: str(s[0].dtype).removeprefix("torch.") for n, s in reached.items() if s},
+        shape=tuple(results[0].shape),
+        device=str(results[0].device),
+        warnings=tuple(dict.fromkeys(str(w.message) for w in caught)),
+        mutated=tuple(mutated),
+        used_rng=not torch.equal(random, torch.get_rng_state()),
+    )
+
+
+def rows_first(subject: Subject, batch: Batch, *, gradients: bool = True) -> dict[str, Tensor]:
+    """The rows as they are, on the axis where torch has them, leaves where gradients are asked for."""
+    found = {}
+    for name, array in batch.args.items():
+        arg = subject.contract.arg(name)
+        tensor = to_tensor(np.moveaxis(array, 0, arg.batch_axis), batch.precision, batch.device)
+        found[name] = tensor.requires_grad_() if gradients and arg.differentiable else tensor
+    return found
+
+
+def _row(subject: Subject, name: str, tensor: Tensor, row: int) -> Tensor:
+    """A row of ``rows_first`` as the loss takes it, a leaf of its own where it is differentiable."""
+    axis = subject.contract.arg(name).batch_axis
+    alone = tensor.select(axis, row) if subject.contract.coupled else tensor.narrow(axis, row, 1)
+    return alone.detach().clone().requires_grad_(tensor.requires_grad)
+
+
+def _joined(subject: Subject, name: str, gradients: list[Tensor]) -> Array:
+    """Gradients of what ``_row`` gives, rows first."""
+    axis = subject.contract.arg(name).batch_axis
+    if subject.contract.coupled:
+        return to_array(torch.stack(gradients))
+    return np.moveaxis(to_array(torch.cat(gradients, axis)), axis, 0)
 
 
 def adjoint_rounding(subject: Subject, batch: Batch) -> dict[str, Array]:

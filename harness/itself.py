@@ -12,7 +12,7 @@ import numpy.typing as npt
 from harness.binding import Subject
 from harness.cases import Batch, NoReferenceError
 from harness.evaluate import Observation, adjoint_rounding, observe_rows
-from harness.mapped import Mapped, apart, can_be_mapped, mapped, mapped_rounding
+from harness.mapped import Mapped, can_be_mapped, mapped, mapped_rounding
 from harness.ulp import FLOAT64, Array
 from reference.truth import Output, Truth, output
 
@@ -68,9 +68,7 @@ class Itself:
     def truth(self, **args: Any) -> Truth:
         """The oracle. Raises NoReferenceError where the Subject or ``values`` give nothing."""
         batch = self._batch(args)
-        seen: Mapped | Observation | None = None
-        if not self.subject.takes_none:
-            seen = (mapped if self.maps(batch) else apart)(self.subject, batch)
+        seen: Mapped | Observation | None = mapped(self.subject, batch) if self.maps(batch) else None
         if seen is None:
             seen = observe_rows(self.subject, batch)
             if seen.raised is not None or seen.value is None:
