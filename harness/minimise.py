@@ -21,6 +21,8 @@ Fails = Callable[[Batch], npt.NDArray[np.bool_]]
 ROUNDS = 40
 NUMBERS = 2**20
 """Numbers that are judged in all, rows of a thousand classes being dear; simpler numbers are not sought beyond."""
+PASSING = NUMBERS // 4
+"""The same for what passes unless weaknesses are asked for."""
 CALL = 2**11
 """What a call of its own for one row is worth in numbers of a call for many."""
 REFERENCE = 2**13
@@ -139,28 +141,40 @@ def _shrunk_dimensions(contract: Contract, batch: Batch) -> list[Batch]:
     return results
 
 
-def minimise(contract: Contract, batch: Batch, fails: Fails, *, one_by_one: bool = False) -> Batch:
+def minimise(
+    contract: Contract, batch: Batch, fails: Fails, *, one_by_one: bool = False, numbers: int = NUMBERS
+) -> Batch:
     """``batch`` has one row that fails; the result has one row that fails in the same way and is no more complex.
 
-    ``one_by_one`` says that ``fails`` makes a call for every row.
+    ``one_by_one`` says that ``fails`` makes a call for every row; ``numbers`` is what may be judged.
     """
-    current, left, fails = batch, NUMBERS, _once(contract, fails)
+    current, left, fails = batch, numbers, _once(contract, fails)
     call = REFERENCE if contract.one_by_one else CALL if one_by_one else 1
     for _ in range(ROUNDS):
-        narrow = _narrowed(contract, current, fails)
+        narrow = _narrowed(contract, current, fails, most=max(1, numbers // max(_numbers(contract, current), call)))
         current, left = _simplified(contract, narrow, fails, call=call, left=left)
         if current is narrow:
             break
     return current
 
 
-def _narrowed(contract: Contract, batch: Batch, fails: Fails) -> Batch:
-    """The row with its dimensions cut as far as it goes on failing."""
+def _numbers(contract: Contract, batch: Batch) -> int:
+    """Numbers of a row."""
+    return sum(a.size for n, a in batch.args.items() if not contract.arg(n).shared)
+
+
+def _narrowed(contract: Contract, batch: Batch, fails: Fails, *, most: int) -> Batch:
+    """The row with its dimensions cut as far as it goes on failing, by so many judgements."""
     for _ in range(ROUNDS):
-        narrower = next((c for c in _shrunk_dimensions(contract, batch) if _holds(fails, c)), None)
-        if narrower is None:
+        found = None
+        for narrower in _shrunk_dimensions(contract, batch)[:most]:
+            most -= 1
+            if _holds(fails, narrower):
+                found = narrower
+                break
+        if found is None:
             break
-        batch = narrower
+        batch = found
     return batch
 
 
@@ -197,8 +211,7 @@ def _simplified(contract: Contract, batch: Batch, fails: Fails, *, call: int, le
         stale = np.array([v.key in passed for v in variants])
         order = np.lexsort((row_complexity(contract, many), stale))
         order = order[_admitted(contract, batch, many)[order]]
-        numbers = sum(a.size for n, a in batch.args.items() if not contract.arg(n).shared)
-        cost = max(numbers, call)
+        cost = max(_numbers(contract, batch), call)
         found, judged = _first(contract, many, order[: left // cost], fails, at_once=AT_ONCE[call])
         left -= judged * cost
         if found is None:

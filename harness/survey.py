@@ -24,9 +24,9 @@ from harness.effort import Effort
 from harness.evaluate import Observation, Raised, observe_rows
 from harness.generate import Plan, choices, expand, plans, sweep
 from harness.judge import LEFT_OUT, Judged, Limits, could_be, judge_within, rows_where
-from harness.minimise import minimise, one_row, row_complexity
+from harness.minimise import NUMBERS, PASSING, minimise, one_row, row_complexity
 from harness.tally import Tally, weigh
-from harness.ulp import Array, Precision
+from harness.ulp import FLOAT64, Array, Precision
 from reference.truth import Truth
 
 SHARED = -1
@@ -35,6 +35,10 @@ SHARED = -1
 
 SINGLE_BLOCKS, FEWEST = 8, 48
 """Blocks whose rows are as many calls as the effort says; of more blocks each has fewer rows, but not fewer than so."""
+CONDUCT = 16
+"""Rows of a block that show whether a loss raises, changes its input, draws at random, or returns another shape."""
+MOSTLY = 0.75
+"""Share of the rows beyond which a loss counts as wrong everywhere."""
 EXAMPLES = 256
 """Rows of an example of the hunt whose gradients are judged where more are suspect: it seeks some, and counts none."""
 
@@ -103,7 +107,7 @@ class _Survey:
         self.unreached: tuple[str, ...] = ()
         self.irregular: dict[str, records.Finding] = {}
         self.cases = 0
-        self.swept = 0
+        self.swept = self.bad = 0
         self.defined = self.left_out = 0
         self.followed = {
             (d.name, o): Followed(d, o) for d in self.departures if isinstance(d, Deviation) for o in outputs_held(d)
@@ -118,6 +122,11 @@ class _Survey:
         seen = observe_rows(self.subject, few, gradients=False)
         self._note_conduct(few, seen, few.rows(self.contract))
         return "shape" not in self.irregular
+
+    @property
+    def wrong_everywhere(self) -> bool:
+        """Whether so many rows are wrong that few more say enough, where the effort does not look into all of them."""
+        return self.effort.suspects is not None and self.cases >= FEWEST and self.bad > MOSTLY * self.cases
 
     def add(self, batch: Batch) -> None:
         """Evaluate, judge and roll up one batch."""
@@ -137,7 +146,8 @@ class _Survey:
         }
         limits = Limits(self.contract, batch, truth)
         swept = batch.origin == "sweep"
-        judged = judge_within(limits, got, self.departures, most=self.effort.suspects if swept else EXAMPLES)
+        most = self.effort.suspects if swept else EXAMPLES
+        judged = judge_within(limits, got, self.departures, most=CONDUCT if self.wrong_everywhere else most)
         if applies(limits):
             most = self.effort.defined if swept else self.effort.plan_defined
             judged, count = adjudicated(limits, judged, self.departures, most)
@@ -146,6 +156,8 @@ class _Survey:
             judged = self._set_apart(limits, judged, observe_rows(self.baseline, batch))
         self.cases += rows
         self.swept += rows if swept else 0
+        if judged:
+            self.bad += np.unique(np.concatenate([rows_where(j.bad & (j.excuse == 0)) for j in judged])).size
         if swept and judged:
             self.left_out += np.unique(np.concatenate([rows_where(j.excuse == LEFT_OUT) for j in judged])).size
         drawn = []
@@ -313,6 +325,7 @@ class _Survey:
                 small,
                 lambda b: self._matching(b, output, kind, group.severity),
                 one_by_one=self.contract.coupled or not self.subject.takes_none,
+                numbers=NUMBERS if group.severity == "defect" else PASSING,
             )
         plain = self._judged(small, output)
         j = self._judged(small, output, by_definition=True)
@@ -404,7 +417,7 @@ def _swept(subject: Subject, precision: Precision, effort: Effort, device: str) 
         yield from blocks
         return
     most = effort.whole_batches if subject.contract.coupled else effort.singles
-    few = [thinned(subject, batch, most) for batch in blocks]
+    few = [thinned(subject, batch, _enough(subject, batch, most)) for batch in blocks]
     for batch in few:
         yield thinned(subject, batch, max(FEWEST, most * SINGLE_BLOCKS // len(few)))
 
@@ -412,7 +425,16 @@ def _swept(subject: Subject, precision: Precision, effort: Effort, device: str) 
 def _hunted(subject: Subject, batch: Batch, effort: Effort) -> Batch:
     """An example of the hunt; thinned where the Subject must be called once a row."""
     most = effort.plan_whole_batches if subject.contract.coupled else effort.plan_singles
-    return batch if subject.takes_none else thinned(subject, batch, most)
+    return batch if subject.takes_none else thinned(subject, batch, _enough(subject, batch, most))
+
+
+def _enough(subject: Subject, batch: Batch, most: int) -> int:
+    """How many rows are worth a call each: few where both sides are the same call, and only its conduct is to be seen.
+
+    That is a loss in float64 that is its own reference, unless the reference could do with one call for all rows.
+    """
+    same = subject.contract.itself and subject.contract.one_by_one and batch.precision is FLOAT64
+    return min(most, CONDUCT) if same else most
 
 
 @lru_cache(maxsize=8)
@@ -421,12 +443,16 @@ def measure(
 ) -> Measurement:
     """Sweep and hunt once; every accuracy check of this Subject in this dtype reads from the result."""
     survey = _Survey(subject, precision, baseline, effort)
+
+    def enough(batch: Batch) -> Batch:
+        return thinned(subject, batch, CONDUCT) if survey.wrong_everywhere and not subject.takes_none else batch
+
     for batch in _swept(subject, precision, effort, device):
         if not survey.cases and not survey.fits(batch):
             break
-        survey.add(batch)
+        survey.add(enough(batch))
         if survey.raised is not None and not survey.cases:
             break
     else:
-        hunted(subject, precision, effort, device, lambda batch: survey.add(_hunted(subject, batch, effort)))
+        hunted(subject, precision, effort, device, lambda batch: survey.add(enough(_hunted(subject, batch, effort))))
     return survey.measurement(device)

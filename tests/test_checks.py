@@ -9,10 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from harness.checks import laws, reductions
+from harness.cases import Batch
+from harness.checks import grading, laws, reductions
 from harness.contract import Contract
 from harness.special import Special
-from harness.ulp import FLOAT16, FLOAT32, FLOAT64
+from harness.ulp import FLOAT16, FLOAT32, FLOAT64, Array
+from reference.truth import Truth
 from tests.checking import BCE, CE, ITEMS, MSE, bce, cross_entropy, defects, mse, reduced, run, subject
 
 PLAIN = replace(
@@ -302,6 +304,20 @@ def test_a_fixed_result_that_is_no_reduction_is_flagged() -> None:
 
     assert reductions.fixed_reduction(subject(odd, MSE)) == ""
     assert "none or sum or mean" in defects(run("reductions", subject(odd, MSE), "fixed reduction"))[0]
+
+
+def test_what_is_wrong_in_one_row_is_not_asked_of_a_thousand(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    conditioning = grading._conditioning
+
+    def counted(contract: Contract, batch: Batch, truth: Truth, c: Array, name: str, suspect: Array) -> Array:
+        asked.append(name)
+        return conditioning(contract, batch, truth, c, name, suspect)
+
+    monkeypatch.setattr(grading, "_conditioning", counted)
+    found = run("reductions", subject(halved_mean, MSE), "reduction=mean").findings
+    assert {(f.output, f.kind) for f in found} == {(o, "unstable") for o in ("value", "input", "target")}
+    assert sorted(asked) == ["input", "target", "value"]
 
 
 def legacy(

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.cases import Batch
-from harness.minimise import minimise
+from harness.minimise import CALL, NUMBERS, PASSING, minimise
 from harness.registry import contract
 from harness.ulp import FLOAT32, round_to
 
@@ -88,3 +88,20 @@ def test_what_another_number_stood_in_the_way_of_is_tried_again() -> None:
     batch = Batch(args={"x1": np.array([[3.0]]), "x2": np.array([[5.0]])}, precision=FLOAT32)
     small = minimise(COSINE, batch, fails)
     assert (small.args["x1"].tolist(), small.args["x2"].tolist()) == ([[1.0]], [[0.0]])
+
+
+def test_what_passes_may_cost_less_than_a_defect() -> None:
+    """Of a row that nothing can be taken from, neither its width nor its numbers."""
+    asked: list[int] = []
+
+    def as_it_is(batch: Batch) -> npt.NDArray[np.bool_]:
+        asked.append(batch.rows(COSINE))
+        if batch.args["x1"].shape[1] < WIDTH:
+            return np.zeros(batch.rows(COSINE), np.bool_)
+        return np.logical_and(*((a == _row().args[n]).all(axis=1) for n, a in batch.args.items()))
+
+    minimise(COSINE, _row(), as_it_is, one_by_one=True)
+    defect = sum(asked)
+    asked.clear()
+    minimise(COSINE, _row(), as_it_is, one_by_one=True, numbers=PASSING)
+    assert sum(asked) <= 2 * PASSING // CALL < defect <= 2 * NUMBERS // CALL

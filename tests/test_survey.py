@@ -10,13 +10,15 @@ from torch import Tensor
 
 from harness import run
 from harness.binding import bind
+from harness.custom import custom
 from harness.effort import QUICK, Effort
 from harness.evaluate import settled
 from harness.generate import sweep
 from harness.registry import contract
-from harness.survey import FEWEST, SINGLE_BLOCKS, measure
-from harness.ulp import FLOAT32
+from harness.survey import CONDUCT, FEWEST, SINGLE_BLOCKS, measure
+from harness.ulp import FLOAT32, FLOAT64
 from lossproof import validate
+from lossproof.inputs import embedding
 from reports import wording
 from reports.load import load
 
@@ -75,3 +77,57 @@ def test_a_loss_that_is_called_once_a_row_has_fewer_rows_a_block_where_it_has_ma
     brief = replace(QUICK, singles=96, plans=1)
     swept = measure(subject, FLOAT32, brief).record.swept
     assert swept == blocks * max(FEWEST, brief.singles * SINGLE_BLOCKS // blocks) < brief.singles * blocks
+
+
+def squashed_and_reduced(input: Tensor, target: Tensor, alpha: float = 0.5, beta: float = 0.5) -> Tensor:
+    """The same of memberships that are squashed once more: wrong nearly everywhere."""
+    return only_reduced(torch.sigmoid(input), target, alpha, beta)
+
+
+@pytest.mark.parametrize(
+    ("loss", "effort", "less"),
+    [
+        (squashed_and_reduced, replace(QUICK, singles=96, plans=1), True),
+        (squashed_and_reduced, replace(QUICK, singles=96, plans=1, suspects=None), False),
+        (only_reduced, replace(QUICK, singles=96, plans=1), False),
+    ],
+)
+def test_a_loss_that_is_wrong_everywhere_is_called_less_often_where_the_effort_is_not_exhaustive(
+    loss: object, effort: Effort, less: bool
+) -> None:
+    subject = settled(bind(loss, contract("tversky_loss")))
+    assert not subject.takes_none
+    survey = measure(subject, FLOAT32, effort)
+    blocks = sum(1 for _ in sweep(subject, FLOAT32, effort))
+    assert (survey.record.swept < blocks * FEWEST / 2) == less
+    assert survey.record.swept >= blocks * CONDUCT
+    found = {(f.output, f.kind) for f in survey.findings(lambda output, kind: True) if f.severity == "defect"}
+    assert found >= {(o, "unstable") for o in ("value", "input", "target")} if loss is not only_reduced else not found
+
+
+def far_apart(first: Tensor, second: Tensor) -> Tensor:
+    """Ties its batch together, and branches on its numbers, as torch.vmap cannot."""
+    distances = torch.cdist(first, second)
+    return distances.mean() if distances.max() > 1 else distances.square().mean()
+
+
+def test_float64_that_is_its_own_reference_is_called_for_its_conduct_alone() -> None:
+    subject = custom(far_apart, {"first": embedding("B", "D"), "second": embedding("B", "D")})
+    assert subject.contract.one_by_one
+    effort = replace(QUICK, plans=1)
+    blocks = sum(1 for _ in sweep(subject, FLOAT64, effort))
+    few, many = (measure(subject, p, effort).record.swept for p in (FLOAT64, FLOAT32))
+    assert few <= blocks * CONDUCT < many
+
+
+def changes_its_input(first: Tensor, second: Tensor) -> Tensor:
+    second.data.clamp_(-1.0, 1.0)
+    second.detach().add_(0.0)
+    return far_apart(first, second)
+
+
+def test_the_conduct_of_float64_is_seen_in_few_rows() -> None:
+    inputs = {"first": embedding("B", "D"), "second": embedding("B", "D")}
+    result = validate(changes_its_input, inputs=inputs, dtype="float64", check="value")
+    assert "mutated" in {f.kind for f in result.findings}
+    assert validate(far_apart, inputs=inputs, dtype="float64", check="value").ok
