@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -256,6 +257,7 @@ class Supervisor:
 
     def _unconfined(self) -> None:
         """Where the system has no fork: everything in this process."""
+        gc.enable()
         plan = prepared(self.request)
         self.lines += [*plan.first, records.NotRun(what="worker process", reason=f"{sys.platform} has no fork")]
         for number in range(len(plan.trials)):

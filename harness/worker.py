@@ -74,6 +74,7 @@ def work(request: Request, task: Task, limits: Limits, clock: Clock, pipes: Pipe
     try:
         memory = all(d == "cpu" for d in request.device)
         gc.freeze()  # torch and all that was imported before the loss: nothing of it is ever garbage
+        gc.enable()
         _Worker(request, task, limits, clock, _confine(limits, pipes, memory=memory), mark).run()
         os._exit(0)
     except BaseException:
