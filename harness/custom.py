@@ -31,10 +31,10 @@ from harness.cases import Batch, NoReferenceError
 from harness.checks.sampling import calm_batches
 from harness.conduct import calling
 from harness.contract import Arrange, Contract
-from harness.domain import Arg, Embedding
+from harness.domain import Arg, Kind, Learned, learned
 from harness.evaluate import Raised, observe, observe_rows, settled, tensors_of
 from harness.held import hint
-from harness.inputs import BATCH, REACH, Input, InputsError, Structure, flattened, parsed, sizes_of, structured
+from harness.inputs import BATCH, Input, InputsError, Structure, flattened, parsed, sizes_of, structured
 from harness.itself import GRADIENTS_SELF_REFERENCED, NO_SCALES, SELF_REFERENCED, Values, referenced
 from harness.lawbook import implied, law, order_of_batch
 from harness.laws import Law
@@ -66,16 +66,36 @@ def _named(inputs: Inputs, loss: Any) -> dict[str, Structure]:
     return found
 
 
-def _learned(loss: Any) -> dict[str, tuple[str, Arg]]:
-    """Flat name -> (name in the Module, argument) of every learnable parameter."""
-    if not isinstance(loss, torch.nn.Module):
-        return {}
+def _learned(loss: Any, declared: Mapping[str, Structure]) -> dict[str, tuple[str, Arg]]:
+    """Flat name -> (name in the Module, argument) of every learnable parameter, as it is declared or about its start.
+
+    Raises InputsError for a declaration that is none of a parameter.
+    """
+    parameters = dict(loss.named_parameters()) if isinstance(loss, torch.nn.Module) else {}
+    flat = {PARAMETER + own.replace(".", "_"): own for own in parameters}
+    if unknown := [n for n in declared if n.startswith(PARAMETER) and n not in flat and n not in _taken(loss)]:
+        raise InputsError(f"{unknown[0]}: expected one of {', '.join(flat) or 'no learnable parameter'}")
     found = {}
-    for name, parameter in loss.named_parameters():
-        flat = PARAMETER + name.replace(".", "_")
-        dims = tuple(str(n) for n in parameter.shape)
-        found[flat] = name, Arg(name=flat, kind=Embedding(zero=False, reach=REACH), dims=dims)
+    for name, own in flat.items():
+        dims = tuple(str(n) for n in parameters[own].shape)
+        kind: Kind = learned(parameters[own].detach().double().cpu().numpy())
+        if (said := declared.get(name)) is not None:
+            if not isinstance(said, Input) or said.dims != dims or not said.differentiable:
+                raise InputsError(f"{name}: expected real numbers of its shape, as real({', '.join(dims)}), got {said}")
+            kind = said.kind
+        found[name] = own, Arg(name=name, kind=kind, dims=dims)
     return found
+
+
+def _taken(loss: Any) -> list[str]:
+    return accepted(called_part(loss))[0]
+
+
+def _reaches(parameters: Mapping[str, tuple[str, Arg]]) -> list[str]:
+    """How far the parameters go that nobody declared."""
+    near = {n: arg.kind for n, (_, arg) in parameters.items() if isinstance(arg.kind, Learned)}
+    told = ", ".join(f"{n} from {kind.low:g} to {kind.high:g}" for n, kind in near.items())
+    return [f"drawn about its start: {told}"] if near else []
 
 
 def _unknown(**_: Any) -> Truth:
@@ -101,8 +121,9 @@ def custom(
     ``inputs`` maps argument names to declarations, or nests of them; as a sequence they take the names of the signature
     in order. What ``inputs`` lacks is read from annotations, see ``harness.annotations``. ``oracle`` takes float64
     arrays by these names, rows first, and returns values of shape (R,); without it the loss in float64 refers to
-    itself. ``init`` are options of a class, ``output`` the part of the result that is the loss, ``reductions`` names of
-    its own for ``none``, ``sum`` and ``mean``.
+    itself. A learnable parameter that is not to be drawn about its start is declared by its name with ``parameter_``
+    before it. ``init`` are options of a class, ``output`` the part of the result that is the loss, ``reductions`` names
+    of its own for ``none``, ``sum`` and ``mean``.
 
     Raises BindingError, InputsError, UnknownLawError or NoReferenceError, in one line each.
     """
@@ -117,18 +138,19 @@ def custom(
         structures |= _named(told, ready)
     except InputsError as error:
         raise InputsError(f"{label}: {error}") from None
+    own = _learned(ready, structures)
+    structures = {n: s for n, s in structures.items() if n not in own}
     flat: dict[str, Input] = {}
     for place, structure in structures.items():
         flat |= flattened(place.lstrip("*"), structure)
     if not flat:
         raise InputsError(f"{label}: inputs: expected at least one declaration, got none")
-    learned = _learned(ready)
     # Where all rows share a tensor, one call is one row: its gradient and conditioning are those of the whole batch.
-    coupled = bool(learned) or not all(d.batched for d in flat.values())
+    coupled = bool(own) or not all(d.batched for d in flat.values())
     if coupled and reducing.said:
         reducing = Reducing(refused=dict.fromkeys(reducing.said, TIED))
     args = tuple(d.arg(n, coupled=coupled) for n, d in flat.items())
-    args += tuple(arg for _, arg in learned.values())
+    args += tuple(arg for _, arg in own.values())
     only = only_positional(called_part(ready))
     adapter = Adapter(
         loss=ready,
@@ -141,7 +163,7 @@ def custom(
         part=Part(output),
         coupled=coupled,
         reducing=reducing,
-        learned={n: own for n, (own, _) in learned.items()},
+        learned={n: named for n, (named, _) in own.items()},
     )
     contract = Contract(
         name=label,
@@ -158,7 +180,9 @@ def custom(
         layouts=("rows", "strided"),
         coupled=coupled,
         itself=oracle is None,
-        caveat="; ".join((SELF_REFERENCED if oracle is None else GRADIENTS_SELF_REFERENCED, *_said(told))),
+        caveat="; ".join(
+            (SELF_REFERENCED if oracle is None else GRADIENTS_SELF_REFERENCED, *_said(told), *_reaches(own))
+        ),
         arrange=arrange,
         ignores=_ignored(loss, ready, options),
     )

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from harness.binding import Subject
 from harness.cases import Batch
 from harness.contract import Contract
-from harness.domain import Arg, ClassIndex, Embedding, Interval, Logits, Setting, Simplex, ignored_index
+from harness.domain import Arg, ClassIndex, Embedding, Interval, Learned, Logits, Setting, Simplex, ignored_index
 from harness.generate import Choices, choices, rows_of, seeded, sizes
 from harness.ulp import Array, Precision, round_to
 
@@ -78,6 +78,8 @@ def _calm(
             x = np.where(rng.random(shape) < 0.5, hard[rng.integers(0, hard.size, shape)], x)
     elif isinstance(kind, Logits):
         x = rng.normal(0.0, SPREAD, shape)
+    elif isinstance(kind, Learned):
+        x = kind.calm(rng, shape, p)
     elif isinstance(kind, Embedding):
         x = rng.normal(0.0, 1.0, shape)
     elif isinstance(kind, Simplex):

@@ -8,6 +8,7 @@ from harness.domain.arg import BROADCASTS, Arg
 from harness.domain.box import Box
 from harness.domain.index import ClassIndex, Length, MultiLabelIndex, Samples, ignored_index
 from harness.domain.kind import Kind, Setting
+from harness.domain.learned import Learned, learned
 from harness.domain.scalar import (
     Binary,
     Choice,
@@ -36,6 +37,7 @@ __all__ = [
     "Embedding",
     "Interval",
     "Kind",
+    "Learned",
     "Length",
     "LogProbability",
     "Logits",
@@ -53,4 +55,5 @@ __all__ = [
     "SoftLabel",
     "Weight",
     "ignored_index",
+    "learned",
 ]

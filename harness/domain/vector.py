@@ -142,7 +142,7 @@ class Embedding:
     def legal_rows(self, values: npt.NDArray[Any], precision: Precision) -> npt.NDArray[np.bool_]:
         """Rows of finite vectors, none of them zero where that is left out."""
         finite = over_rows(self.legal(values))
-        return finite if self.zero else finite & over_rows(~_zero(values))
+        return finite if self.zero else finite & over_rows(~zero(values))
 
     def draw(self, rng: Generator, shape: tuple[int, ...], setting: Setting) -> Array:
         p = setting.precision
@@ -161,10 +161,10 @@ class Embedding:
             x = np.where((regime == 5) & (rng.random(column) < 0.2), 0.0, x)
         top = min(self.largest, p.largest if self.reach == 1.0 else 2.0**high)
         found = np.clip(round_to(p, x), -top, top)
-        return found if self.zero else np.where(_zero(found), 1.0, found)
+        return found if self.zero else np.where(zero(found), 1.0, found)
 
 
-def _zero(vectors: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+def zero(vectors: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     """Whether a vector is zero, for each of its numbers; without dimensions every number is a vector."""
     zero = vectors == 0.0
     return np.asarray(zero.all(axis=-1, keepdims=True) if vectors.ndim > 1 else zero, np.bool_)
