@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.deviations import Deviation, Points
-from harness.domain import Arg
+from harness.domain import Arg, ClassIndex, ignored_index
 from harness.laws import Law
 from harness.special import ErrorInput, Special
 from harness.ulp import Precision
@@ -144,7 +144,8 @@ class Contract:
     def pinned(self, options: Mapping[str, Any]) -> Contract:
         """The Contract with the one value of ``options`` for each of its parameters that is among them.
 
-        Special rows whose result was written down for another value are judged by the formula. Raises ValueError, in
+        Special rows whose result was written down for another value are judged by the formula; targets that are to be
+        ignored are those that the value ignores, and calls that it makes legal need not raise. Raises ValueError, in
         one line, for a value that the oracle does not know.
         """
         for parameter in self.parameters:
@@ -157,11 +158,26 @@ class Contract:
             return self
         moved = {p.name for p in self.parameters if p.name in options and options[p.name] != p.values[0]}
         chosen = tuple(replace(p, values=(options[p.name],)) if p.name in options else p for p in self.parameters)
-        rows = tuple(
-            replace(s, want="formula") if moved - set(s.parameters) and s.want not in ("outside", "formula") else s
-            for s in self.specials
-        )
-        return replace(self, parameters=chosen, specials=rows)
+        rows = tuple(self._moved(row, {n: options[n] for n in moved}) for row in self.specials)
+        errors = tuple(e for e in self.errors if not any(e.legal.get(n) == v for n, v in options.items()))
+        return replace(self, parameters=chosen, specials=rows, errors=errors)
+
+    def _moved(self, row: Special, options: Mapping[str, Any]) -> Special:
+        """A special row where parameters that it does not set are at other values than their default."""
+        told = {n: v for n, v in options.items() if n not in row.parameters}
+        args = dict(row.args)
+        for name, values in row.args.items():
+            kind = self.arg(name).kind
+            if not isinstance(kind, ClassIndex) or kind.ignored not in told:
+                continue
+            default = next(p.values[0] for p in self.parameters if p.name == kind.ignored)
+            before, now = ignored_index(default), ignored_index(told[kind.ignored])
+            if before in values:
+                args[name] = [now if v == before else v for v in values]
+                if now not in values:  # else other rows are ignored too
+                    del told[kind.ignored]
+        formula = bool(told) and row.want not in ("outside", "formula")
+        return replace(row, args=args, want="formula") if formula else replace(row, args=args)
 
     def settled(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """``parameters``, and those that are not given at their defaults."""

@@ -281,8 +281,13 @@ def _with_caveat(contract: Contract, said: str) -> Contract:
 
 
 def _ignored(loss: Any, ready: Any, options: Mapping[str, Any]) -> int | None:
-    """The class index of elements that do not count: an option, the default of one, or what a ready object holds."""
-    said = options.get(IGNORED, defaults_of(loss).get(IGNORED, getattr(ready, IGNORED, None)))
+    """The class index of elements that do not count: an option, the default of one, or what the ready object holds.
+
+    A Module holds what the losses that it is made of agree on.
+    """
+    parts = ready.modules() if isinstance(ready, torch.nn.Module) else (ready,)
+    held = {value for part in parts if isinstance(value := getattr(part, IGNORED, None), int)}
+    said = options.get(IGNORED, defaults_of(loss).get(IGNORED, held.pop() if len(held) == 1 else None))
     return said if isinstance(said, int) and not isinstance(said, bool) else None
 
 

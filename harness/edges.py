@@ -7,10 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from harness.cases import Batch
 from harness.contract import Contract
 from harness.domain import Arg, Choice, ClassIndex, Embedding, Interval, Logits
+from harness.domain.kind import over_rows
 from harness.ulp import Precision
 
 CONSTANTS = (0.0, 1.0)
@@ -18,9 +20,27 @@ FREE = (Interval, Choice, ClassIndex, Logits, Embedding)
 """Kinds whose entries are legal one by one."""
 
 
-def _constant(arg: Arg, values: Any, constant: float, precision: Precision) -> Any:
-    """The argument with one number everywhere; None where the kind does not have it."""
-    if not isinstance(arg.kind, FREE):
+IGNORED = "all targets ignored"
+
+
+def all_ignored(contract: Contract, batch: Batch) -> npt.NDArray[np.bool_]:
+    """Rows in which a class index is the ignored one everywhere: a mean over what is left is 0 / 0."""
+    found = np.zeros(batch.rows(contract), np.bool_)
+    for arg in contract.args:
+        if isinstance(arg.kind, ClassIndex) and arg.name in batch.args:
+            found |= over_rows(batch.args[arg.name] == contract.ignores)
+    return found
+
+
+def _ignoring(contract: Contract, batch: Batch) -> dict[str, Any]:
+    """The class indices with the ignored one everywhere."""
+    targets = [a.name for a in contract.args if isinstance(a.kind, ClassIndex) and a.name in batch.args]
+    return {n: np.full_like(batch.args[n], contract.ignores) for n in targets if contract.ignores is not None}
+
+
+def _constant(arg: Arg, values: Any, constant: float, precision: Precision, ignored: int | None) -> Any:
+    """The argument with one number everywhere; None where the kind does not have it, or where it is ignored."""
+    if not isinstance(arg.kind, FREE) or (isinstance(arg.kind, ClassIndex) and constant == ignored):
         return None
     whole = np.full_like(values, constant)
     return whole if bool(arg.kind.legal_rows(whole, precision).all()) else None
@@ -61,13 +81,15 @@ def edges(contract: Contract, batch: Batch) -> Iterator[tuple[str, Batch]]:
     for what, members in groups.items():
         for constant in CONSTANTS:
             found = {
-                a.name: _constant(a, batch.args[a.name], constant, batch.precision)
+                a.name: _constant(a, batch.args[a.name], constant, batch.precision, contract.ignores)
                 for a in members
                 if a.name in batch.args
             }
             args = {name: values for name, values in found.items() if values is not None}
             if args:
                 yield made(f"all {what} {constant:g}: {', '.join(args)}", args)
+    if ignoring := _ignoring(contract, batch):
+        yield made(f"{IGNORED}: {', '.join(ignoring)}", ignoring)
     for first, second in _pairs(contract, batch):
         yield made(f"{first.name} is {second.name}", {first.name: batch.args[second.name].copy()})
     vectors = [

@@ -145,5 +145,7 @@ class ErrorInput:
     """Names of the admissible exception types."""
     match: str = ""
     """Regular expression searched in the message."""
+    legal: Mapping[str, Any] = field(default_factory=dict)
+    """Values of parameters each of which makes the call a legal one."""
     crashes: bool = False
     """Whether it may take the interpreter down and so runs in a process of its own."""

@@ -388,3 +388,36 @@ def test_an_ignored_class_leads_nowhere_and_the_others_are_asked_all_the_same(ig
     for loss, dead in ((sound, False), (dying, True)):
         result = validate(loss, inputs=inputs, dtype="float32", check="edges")
         assert ("dead-gradient" in {f.kind for f in result.findings}) == dead
+
+
+class Padded(torch.nn.Module):
+    """A loss around that of torch, which leaves out the class of the padding."""
+
+    def __init__(self, pad: int = 0) -> None:
+        super().__init__()
+        self.own = torch.nn.CrossEntropyLoss(ignore_index=pad)
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return self.own(input, target)  # type: ignore[no-any-return]
+
+
+class Rooted(Ignores):
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return super().forward(input, target) + input.square().mean().sqrt()
+
+
+@pytest.mark.parametrize("ignored", [-100, 0])
+@pytest.mark.parametrize(
+    "loss", [lambda i: torch.nn.CrossEntropyLoss(ignore_index=i), Padded], ids=["torch", "around torch"]
+)
+def test_nan_where_all_targets_are_ignored_is_called_so(loss: Any, ignored: int) -> None:
+    result = validate(loss(ignored), inputs=CLASSES, dtype="float32", check="edges", name="it")
+    (shown,) = result.findings
+    assert (shown.severity, shown.kind) == ("weakness", "nan")
+    assert "all targets ignored: target: expected a number, got nan" in shown.message
+
+
+def test_other_nan_at_the_edges_is_found_beside_an_ignored_class() -> None:
+    result = validate(Rooted(0, "mean"), inputs=CLASSES, dtype="float32", check="edges", name="it")
+    messages = [f.message for f in result.findings if f.severity == "defect"]
+    assert any("all inputs 0: input: expected a number, got nan" in m for m in messages)

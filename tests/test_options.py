@@ -208,3 +208,49 @@ def test_the_command_takes_a_parameter(tmp_path: Path) -> None:
     ran = CliRunner().invoke(main, [*words, "--parameter", "delta=2.0"])
     assert ran.exit_code == 0, ran.output
     assert "as declared, delta is 2.0" in ran.output
+
+
+class Takes(torch.nn.Module):
+    """Cross-entropy with an ignored class, and a mean of ``rows``."""
+
+    def __init__(self, ignore_index: int = -100, reduction: str = "mean") -> None:
+        super().__init__()
+        self.ignored, self.reduction = ignore_index, reduction
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        rows = F.cross_entropy(input, target, ignore_index=self.ignored, reduction="none")
+        return rows if self.reduction == "none" else self.reduced(rows, target != self.ignored)
+
+    def reduced(self, rows: Tensor, kept: Tensor) -> Tensor:
+        return rows.sum() / kept.sum() if self.reduction == "mean" else rows.sum()
+
+
+class Counted(Takes):
+    """0 in place of nan where all targets are ignored."""
+
+    def reduced(self, rows: Tensor, kept: Tensor) -> Tensor:
+        return rows.sum() / kept.sum().clamp(min=1) if self.reduction == "mean" else rows.sum()
+
+
+@pytest.mark.parametrize("ignored", [-100, -1, 0, 255])
+def test_special_targets_are_those_that_the_held_value_ignores(ignored: int) -> None:
+    options: dict[str, Any] = {"init": {"ignore_index": ignored}, "dtype": "float32", "check": ["special", "form"]}
+    for loss in (torch.nn.CrossEntropyLoss, torch.nn.NLLLoss):
+        result = validate(loss, **options)
+        assert result.ok, [f.message for f in result.findings if f.severity == "defect"]
+    for own, counts in ((Takes, False), (Counted, True)):
+        result = validate(own, "cross_entropy", **(options | {"check": "special"}))
+        messages = [f.message for f in result.findings if f.severity == "defect"]
+        assert any("all targets ignored, mean" in m for m in messages) == counts
+
+
+def test_rows_whose_other_targets_are_ignored_too_follow_the_formula() -> None:
+    contract = subject_for(F.nll_loss, None).contract
+    mean = {s.condition: s for s in contract.pinned({"ignore_index": 0}).specials}[
+        "mean over the targets that are not ignored"
+    ]
+    assert mean.args["target"] == [0, 0, 1]
+    assert mean.want == "formula"
+    elsewhere = {s.condition: s for s in contract.pinned({"ignore_index": 2}).specials}[mean.condition]
+    assert elsewhere.args["target"] == [0, 2, 1]
+    assert elsewhere.want == 2.0

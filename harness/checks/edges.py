@@ -11,7 +11,7 @@ from harness.checks.grading import Evidence, in_rows, refusal
 from harness.checks.relation import finished
 from harness.checks.sampling import calm_batches
 from harness.confident import confident_and_wrong, pairs
-from harness.edges import edges
+from harness.edges import IGNORED, all_ignored, edges
 from harness.evaluate import observe_rows
 from harness.findings import show
 
@@ -25,6 +25,7 @@ LEAST = 1e-4
 def at_edges(context: Context) -> Outcome:
     """No nan where the reference is a number, or where only the loss itself refers to itself.
 
+    Where all targets are ignored it is a weakness: that of torch documents nan for a mean of nothing.
     An infinite slope of a finite loss is a weakness: it may be what the mathematics says, and it ends the training.
     """
     subject, contract = context.subject, context.subject.contract
@@ -38,7 +39,8 @@ def at_edges(context: Context) -> Outcome:
         evidence.cases += edge.rows(contract)
         truth = edge.truth(contract).value.exact
         # An oracle that is given says where nan is meant; the loss in float64 breaks where the loss does.
-        meant = np.isnan(truth) & (not contract.itself)
+        nothing = all_ignored(contract, edge)
+        meant = (np.isnan(truth) & (not contract.itself)) | (nothing & (not says.startswith(IGNORED)))
         finite = np.isfinite(truth) if seen.value is None else np.isfinite(seen.value) & np.isfinite(truth)
         for name, array in seen.outputs().items():
             broken = np.isnan(array).reshape(len(array), -1).any(axis=1)
@@ -47,7 +49,9 @@ def at_edges(context: Context) -> Outcome:
             what = "value" if name == "value" else f"gradient with respect to {name}"
             if (broken & ~meant).any():
                 said = f"{what}: {says}: expected a number, got nan"
-                evidence.put(in_rows(subject, edge, broken & ~meant, "nan", said, name, "a number"))
+                found = in_rows(subject, edge, broken & ~meant, "nan", said, name, "a number")
+                weak = bool(nothing[broken & ~meant].all())
+                evidence.put(msgspec.structs.replace(found, severity="weakness") if weak else found)
             steep = np.isinf(array).reshape(len(array), -1).any(axis=1)
             if name != "value" and steep.shape == finite.shape and (steep & finite).any():
                 said = f"{what}: {says}: expected a finite slope of a finite loss, got an infinite one"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -71,9 +72,10 @@ def _indexed(index: list[Any], *weights: int, dtype: str = "int64", scores: tupl
 
 RIGHT = _indexed([0, 1])
 SHORT_WEIGHT = "weight of another length than the classes"
+BEYOND, BELOW = "class index at the number of classes", "class index -1"
 WRONG_TENSORS: Mapping[str, Tensors] = {
-    "class index at the number of classes": _indexed([0, 3]),
-    "class index -1": _indexed([0, -1]),
+    BEYOND: _indexed([0, 3]),
+    BELOW: _indexed([0, -1]),
     "fewer targets than rows": _indexed([0]),
     "class indices of dtype int32": _indexed([0, 1], dtype="int32"),
     "class indices of dtype float32": _indexed([0, 1], dtype="float32"),
@@ -82,13 +84,20 @@ WRONG_TENSORS: Mapping[str, Tensors] = {
 }
 
 
+IGNORING: Mapping[str, Mapping[str, int]] = {BEYOND: {"ignore_index": 3}, BELOW: {"ignore_index": -1}}
+"""What makes some of these calls legal: their index is no class, but is ignored."""
+
+
 def index_errors(scores: str, messages: Mapping[str, tuple[str | tuple[str, ...], str]]) -> tuple[ErrorInput, ...]:
     """The calls of WRONG_TENSORS that ``messages`` names, each with its exceptions and message.
 
     Beside them whole numbers as scores, and a reduction of no known name.
     """
     return (
-        *(refused(name, WRONG_TENSORS[name], raises, match) for name, (raises, match) in messages.items()),
+        *(
+            replace(refused(name, WRONG_TENSORS[name], raises, match), legal=IGNORING.get(name, {}))
+            for name, (raises, match) in messages.items()
+        ),
         refused(
             f"{scores} of dtype int64",
             lambda torch: (torch.zeros(2, 3, dtype=torch.int64), torch.tensor([0, 1])),
@@ -99,8 +108,8 @@ def index_errors(scores: str, messages: Mapping[str, tuple[str | tuple[str, ...]
 
 
 LIKELIHOOD_MESSAGES: Mapping[str, tuple[str, str]] = {
-    "class index at the number of classes": ("IndexError", "Target 3 is out of bounds"),
-    "class index -1": ("IndexError", "Target -1 is out of bounds"),
+    BEYOND: ("IndexError", "Target 3 is out of bounds"),
+    BELOW: ("IndexError", "Target -1 is out of bounds"),
     "fewer targets than rows": ("ValueError", "to match target batch_size"),
     "class indices of dtype int32": ("RuntimeError", "expected target dtype to be Long"),
     "class indices of dtype float32": ("RuntimeError", "expected target dtype to be Long"),

@@ -10,6 +10,8 @@ import numpy as np
 
 from harness.contract import Contract, Parameter
 from harness.contracts.classes import (
+    BEYOND,
+    IGNORING,
     LIKELIHOOD_MESSAGES,
     RIGHT,
     SHORT_WEIGHT,
@@ -110,11 +112,9 @@ SMOOTHED_TOO_MUCH = refused(
 ERRORS = (
     *index_errors("logits", LIKELIHOOD_MESSAGES),
     SMOOTHED_TOO_MUCH,
-    refused(
-        "class index at the number of classes, smoothed",
-        WRONG_TENSORS["class index at the number of classes"],
-        *LIKELIHOOD_MESSAGES["class index at the number of classes"],
-        label_smoothing=0.1,
+    replace(
+        refused(f"{BEYOND}, smoothed", WRONG_TENSORS[BEYOND], *LIKELIHOOD_MESSAGES[BEYOND], label_smoothing=0.1),
+        legal=IGNORING[BEYOND],
     ),
 )
 

@@ -34,7 +34,7 @@ class Learned(Embedding):
         return over_rows(self.legal(values)) & Embedding.legal_rows(self, values, precision)
 
     def draw(self, rng: Generator, shape: tuple[int, ...], setting: Setting) -> Array:
-        """A mixture: the start, all and the ends of the reach, whole numbers, the start with zeros, times or plus sizes."""
+        """A mixture: the start, its reach, the ends of it, whole numbers, the start with zeros, times or plus sizes."""
         column = (shape[0],) + (1,) * (len(shape) - 1)
         regime, whole = rng.integers(0, 8, column), np.broadcast_to(self.start, shape)
         moved = [
