@@ -9,8 +9,8 @@ import numpy as np
 
 from harness.cases import Batch
 from harness.contract import Contract
-from harness.domain import Arg, Choice, Interval, Length, Logits
-from harness.predictions import class_axis
+from harness.domain import Arg, Choice, Interval, Learned, Length, Logits
+from harness.predictions import class_axis, labelled
 from harness.ulp import Array
 
 SIZES = (30.0, 60.0, 100.0)
@@ -30,21 +30,16 @@ class Confident:
 def pairs(contract: Contract) -> list[tuple[Arg, Arg]]:
     """(logits, labels): labels 0 and 1 of the same shape, or class indices with one dimension less.
 
-    None of a loss with lengths: what is beyond them has no gradient.
+    None of a loss with other inputs, which may turn what is right, as times do of events that are not seen; nor with
+    lengths: what is beyond them has no gradient.
     """
-    found: list[tuple[Arg, Arg]] = []
-    if any(isinstance(a.kind, Length) for a in contract.args):
-        return found
-    for logits in contract.args:
-        if logits.role != "input" or logits.shared or not _both_sides(logits):
-            continue
-        for labels in contract.args:
-            if labels.role != "target" or labels.shared:
-                continue
-            binary = isinstance(labels.kind, Choice) and labels.kind.members == LABELS
-            if (binary and labels.dims == logits.dims) or class_axis(logits, labels) is not None:
-                found.append((logits, labels))
-    return found
+    pair = labelled([a for a in contract.args if not isinstance(a.kind, Learned)])
+    if pair is None or any(isinstance(a.kind, Length) for a in contract.args):
+        return []
+    logits, labels = pair.prediction, pair.target
+    binary = isinstance(labels.kind, Choice) and labels.kind.members == LABELS
+    known = labels.role == "target" and (binary or class_axis(logits, labels) is not None)
+    return [(logits, labels)] if known and _both_sides(logits) else []
 
 
 def _both_sides(arg: Arg) -> bool:

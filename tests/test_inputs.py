@@ -27,6 +27,7 @@ from lossproof.inputs import (
     boxes,
     class_index,
     embedding,
+    event,
     log_simplex,
     logits,
     mask,
@@ -296,6 +297,24 @@ def of_softmax(x: Tensor, y: Tensor) -> Tensor:
     return -torch.log(x.softmax(1).gather(1, y[:, None])[:, 0] + 1e-8)
 
 
+class Warm(nn.Module):
+    """A learnable temperature beside logits that are cut off."""
+
+    def __init__(self, most: float = float("inf")) -> None:
+        super().__init__()
+        self.t, self.most = nn.Parameter(torch.ones(())), most
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return F.cross_entropy(x.clamp(-self.most, self.most) / self.t, y)
+
+
+def cox(log_hazard: Tensor, time: Tensor, event: Tensor) -> Tensor:
+    """The partial likelihood of Cox (1972): that no event was seen says nothing against one."""
+    order = torch.argsort(time, descending=True, stable=True)
+    h, e = log_hazard[order], event[order]
+    return ((torch.logcumsumexp(h, 0) - h) * e).sum() / e.sum().clamp(min=1)
+
+
 ONE, MANY = {"x": logits("N"), "y": binary("N")}, {"x": logits("N", "C"), "y": class_index("N", classes="C")}
 CONFIDENT: list[tuple[Any, dict[str, Any], set[str]]] = [
     (by_probability, ONE, {"dead-gradient"}),
@@ -322,6 +341,8 @@ CONFIDENT: list[tuple[Any, dict[str, Any], set[str]]] = [
         ONE,
         {"dead-gradient"},
     ),
+    (Warm(), MANY, set()),
+    (Warm(5.0), MANY, {"dead-gradient"}),
 ]
 
 
@@ -331,6 +352,12 @@ def test_logits_that_are_confident_of_the_wrong_label_have_a_gradient(loss: Any,
     shown = [f for t in result.trials if t.item.startswith("logits that are confident") for f in t.findings]
     assert {f.kind for f in shown} == kinds
     assert {f.severity for f in shown} <= {"weakness"}
+
+
+def test_labels_beside_other_inputs_are_not_taken_for_what_is_right() -> None:
+    result = validate(cox, inputs={"log_hazard": logits("B"), "time": positive("B"), "event": event("B")}, **F32)
+    assert not [t for t in result.trials if t.item.startswith("logits that are confident")]
+    assert not [f for f in result.findings if f.kind in ("dead-gradient", "wrong-direction")]
 
 
 def test_a_loss_that_ties_its_examples_together_is_told_how_to_be_declared() -> None:
