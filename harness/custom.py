@@ -35,7 +35,7 @@ from harness.domain import Arg, Kind, Learned, learned
 from harness.evaluate import Raised, observe, observe_rows, settled, tensors_of
 from harness.held import hint
 from harness.inputs import BATCH, Input, InputsError, Structure, flattened, parsed, sizes_of, structured
-from harness.itself import GRADIENTS_SELF_REFERENCED, NO_SCALES, SELF_REFERENCED, Values, referenced
+from harness.itself import GRADIENTS_SELF_REFERENCED, SELF_REFERENCED, Values, referenced
 from harness.lawbook import implied, law, order_of_batch
 from harness.laws import Law
 from harness.means import OTHER_WEIGHTS, mean_of
@@ -48,6 +48,8 @@ from reference.truth import Truth
 
 Inputs = Mapping[str, Structure] | Sequence[Structure]
 PARAMETER = "parameter_"
+SCALE_ROWS = 16
+"""Calm rows that tell how large and how steep a loss is."""
 IGNORED = "ignore_index"
 """What every loss of torch calls the class index of elements that do not count."""
 REDUCTIONS = ("none", "sum", "mean")
@@ -176,7 +178,6 @@ def custom(
         oracle=_unknown,
         dims=_dims(args),
         reductions={"sum": total, "mean": mean},
-        scales=NO_SCALES,
         layouts=("rows", "strided"),
         coupled=coupled,
         itself=oracle is None,
@@ -407,4 +408,4 @@ def _probed(subject: Subject, oracle: Values | None, loss: Any) -> Subject:
         raise NoReferenceError(
             f"{subject.name}: expected one value of a batch, or one for each of its elements, got shape {seen.shape}"
         )
-    return referenced(subject, batch, oracle)
+    return referenced(subject, next(calm_batches(subject, FLOAT64, "cpu", SCALE_ROWS, "probe")), oracle)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,13 +18,43 @@ from reference.truth import Output, Truth, output
 
 SELF_REFERENCED = "self-referenced: finds instability, not a wrong formula"
 GRADIENTS_SELF_REFERENCED = "gradients self-referenced: of these, finds instability, not a wrong formula"
-NO_SCALES = (
-    "B_ref = abs(f); B_abs = 1 + the largest input magnitude; of a gradient also + its largest entry in the row, "
-    "+ what rounding of the adjoints moves, times 1/u"
-)
+
 
 Values = Callable[..., Any]
 """An oracle of a user: float64 arrays by name, rows first -> values (R,)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """How large and how steep a loss is at calm inputs, so that a factor of the loss is one of its bounds."""
+
+    value: float = 1.0
+    """Median of the values that are not 0."""
+    slope: float = 1.0
+    """Median of the slopes that are not 0: of the sums over an argument, the largest of a row."""
+
+    @property
+    def text(self) -> str:
+        """What a Contract says of it."""
+        return (
+            f"B_ref = abs(f); B_abs = {self.value:.3g} + {self.slope:.3g} x, x the largest input magnitude, for the "
+            f"values and slopes of the loss at calm inputs; of a gradient {self.slope:.3g} (1 + x) + its largest entry "
+            "in the row, + what rounding of the adjoints moves, times 1/u"
+        )
+
+
+def scale_of(truth: Truth) -> Scale:
+    """The Scale of a loss by what it is at calm inputs."""
+    slopes = [np.abs(g.exact).reshape(len(g.exact), -1).sum(axis=1) for g in truth.gradients.values()]
+    slope = _middle(np.max(slopes, axis=0)) if slopes else 0.0
+    value = _middle(np.abs(truth.value.exact))
+    return Scale(value=value or slope or 1.0, slope=slope or value or 1.0)
+
+
+def _middle(sizes: Array) -> float:
+    """Of the sizes that are numbers and not 0; 0 where none is."""
+    known = sizes[np.isfinite(sizes) & (sizes > 0.0)]
+    return float(np.sort(known)[len(known) // 2]) if known.size else 0.0
 
 
 def _over_rows(array: npt.NDArray[Any], ndim: int) -> Array:
@@ -42,17 +72,23 @@ def _largest(args: Mapping[str, npt.NDArray[Any]], rows: int) -> Array:
     return largest
 
 
-def _truth(value: Array, gradients: Mapping[str, Array], args: Mapping[str, npt.NDArray[Any]]) -> Truth:
-    """Exact numbers without scales of their own: see NO_SCALES."""
+def _truth(value: Array, gradients: Mapping[str, Array], args: Mapping[str, npt.NDArray[Any]], scale: Scale) -> Truth:
+    """Exact numbers without scales of their own."""
     largest = _largest(args, len(value))
 
     def slope(exact: Array) -> Output:
         own = _over_rows(np.nan_to_num(exact, posinf=0.0, neginf=0.0), exact.ndim)
         inputs = largest.reshape(own.shape) if len(own) == len(largest) else largest.max(initial=0.0)
-        return output(exact, accumulation=np.abs(exact), absolute=1.0 + inputs + own)
+        absolute = scale.slope * (1.0 + inputs) + own
+        return output(exact, accumulation=np.abs(exact), underflow=scale.slope, absolute=absolute)
 
     return Truth(
-        value=output(value, accumulation=np.abs(value), absolute=1.0 + largest),
+        value=output(
+            value,
+            accumulation=np.abs(value),
+            underflow=scale.value,
+            absolute=scale.value + scale.slope * largest,
+        ),
         gradients={n: slope(g) for n, g in gradients.items()},
     )
 
@@ -60,8 +96,8 @@ def _truth(value: Array, gradients: Mapping[str, Array], args: Mapping[str, npt.
 class Itself:
     """The reference made of a Subject in float64; the values are those of ``values`` where it is given."""
 
-    def __init__(self, subject: Subject, values: Values | None = None) -> None:
-        self.subject, self.values = subject, values
+    def __init__(self, subject: Subject, values: Values | None = None, scale: Scale | None = None) -> None:
+        self.subject, self.values, self.scale = subject, values, scale or Scale()
         self.integral = {a.name: a.kind.integral for a in subject.contract.args}
         self._mapped: bool | None = None
 
@@ -80,7 +116,7 @@ class Itself:
             said = f"expected one value a row, shape ({rows},), got {seen.value.shape}"
             raise NoReferenceError(f"{self.subject.name} in float64: {said}", batch)
         own = seen.value if self.values is None else asked(self.values, batch, len(seen.value))
-        return _truth(own, seen.gradients, batch.args)
+        return _truth(own, seen.gradients, batch.args, self.scale)
 
     def adjoints(self, args: Mapping[str, npt.NDArray[Any]]) -> Mapping[str, Array]:
         """How far rounding inside the backward pass moves the gradients: see ``harness.adjoints``."""
@@ -116,9 +152,19 @@ def asked(values: Values, batch: Batch, rows: int) -> Array:
 
 
 def referenced(subject: Subject, batch: Batch, values: Values | None = None) -> Subject:
-    """The Subject with a reference of its own in its Contract. Raises NoReferenceError where ``batch`` has none."""
-    own = Itself(subject, values)
-    own.truth(**batch.args)
+    """The Subject with a reference of its own in its Contract, in the scale of the loss at the rows of a calm batch.
+
+    Raises NoReferenceError where they have none.
+    """
+    scale = scale_of(Itself(subject, values).truth(**batch.args))
+    own = Itself(subject, values, scale)
     dear = not subject.takes_none and not own.maps(batch)
-    contract = replace(subject.contract, oracle=own.truth, adjoints=own.adjoints, one_by_one=dear)
+    contract = replace(
+        subject.contract,
+        oracle=own.truth,
+        adjoints=own.adjoints,
+        one_by_one=dear,
+        scales=scale.text,
+        slope=scale.slope,
+    )
     return replace(subject, contract=contract)

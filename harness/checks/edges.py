@@ -19,7 +19,7 @@ ROWS = 3
 CONFIDENT_ROWS = 8
 CONFIDENT = "logits that are confident of the wrong label"
 LEAST = 1e-4
-"""A slope that trains, of all elements of a row together; that of cross-entropy is nearly 1 there."""
+"""A slope that trains, of all elements of a row together, as a share of that at calm inputs."""
 
 
 def at_edges(context: Context) -> Outcome:
@@ -77,9 +77,10 @@ def confident(context: Context) -> Outcome:
         evidence.cases += made.batch.rows(contract)
         slope = seen.gradients.get(made.logits, np.zeros_like(made.sign))
         # Of a mean over the elements of a row every element has its share.
-        least = LEAST / np.maximum(made.sign.reshape(len(slope), -1).astype(bool).sum(axis=1), 1)
+        least = LEAST * contract.slope / np.maximum(made.sign.reshape(len(slope), -1).astype(bool).sum(axis=1), 1)
         least = least.reshape(-1, *[1] * (slope.ndim - 1))
-        toward = np.where(made.sign == 0.0, np.inf, slope * made.sign)
+        with np.errstate(invalid="ignore"):  # inf times 0, which is left out
+            toward = np.where(made.sign == 0.0, np.inf, slope * made.sign)
         for kind, says, wrong in (
             ("dead-gradient", "one that trains", np.abs(toward) < least),
             ("wrong-direction", "one that leads to the label", toward <= -least),
