@@ -144,6 +144,24 @@ def jointly(contract: Contract, batch: Batch, truth: Truth) -> dict[str, Array]:
     return {n: change[n].max(axis=0) for n in outputs}
 
 
+def one_way(contract: Contract, batch: Batch, truth: Truth) -> dict[str, Array]:
+    """How far a move of all numbers of one argument the same way, up or down, moves every gradient, at most.
+
+    It sees the other side of a kink where sums meet, as ``jointly`` of one where numbers do: on the way in which the
+    loss rises the terms of such a sum may go against each other.
+    """
+    outputs, names = _gradients(contract, truth), _conditioning_args(contract, batch)
+    total = {n: np.zeros(truth.gradients[n].exact.shape) for n in outputs}
+    for name in names:
+        moved = _repeated(contract, batch, 2)
+        soft = _soft(contract, name, batch.args[name])
+        ways = [_within(contract, batch, name, soft, by) for by in (JOINT_STEPS, -JOINT_STEPS)]
+        moved.args[name][:] = np.concatenate(ways)
+        for n, change in _changes(contract, moved, truth, outputs).items():
+            total[n] = np.maximum(total[n], change.max(axis=0))
+    return total
+
+
 def _gradients(contract: Contract, truth: Truth) -> list[str]:
     return [n for n in truth.gradients if not contract.arg(n).shared]
 

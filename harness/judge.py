@@ -28,7 +28,7 @@ from harness.bounds import (
 )
 from harness.cases import Batch
 from harness.certificates import oracle_ulp
-from harness.conditioning import drawn, jointly, separately, united, value_conditioning
+from harness.conditioning import drawn, jointly, one_way, separately, united, value_conditioning
 from harness.contract import Contract
 from harness.deviations import Departure, Deviation, Fault, Points, admitted
 from harness.ulp import FLOAT64, Array, Precision, distance
@@ -169,13 +169,17 @@ class Limits:
         return self.contract, self.batch.take(self.contract, index), self.truth.rows(index, self.shared)
 
     def beside_adjoints(self, name: str, index: npt.NDArray[np.intp]) -> Bounds:
-        """``at`` with the rounding of adjoints in the scale of ``absolute-only``, where no oracle has that scale."""
+        """``at`` with the other side of kinks where sums meet, of which no oracle says where they are.
+
+        The rounding of adjoints is in the scale of ``absolute-only``.
+        """
         here = self.at(name, index)
         if self.contract.adjoints is None:
             return here
+        jump = one_way(*self._part(index))[name]
         moves = self.contract.adjoints(self.batch.take(self.contract, index).args)
         rounding = GRADIENT_CONSTANT * self.batch.precision.u * moves.get(name, np.zeros(here.absolute.shape))
-        return replace(here, absolute=here.absolute + rounding)
+        return replace(here, mixed=here.mixed + jump, absolute=here.absolute + jump + rounding)
 
 
 def judge(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from harness.binding import Subject
-from harness.cases import Batch
+from harness.cases import Batch, NoReferenceError
 from harness.checks.base import Check, Context, Outcome, register
 from harness.checks.grading import Evidence, VacuousCheckError, covered_rows, defect, refused
 from harness.checks.sampling import calm, first_sizes, joined, settings_of
@@ -17,7 +18,7 @@ from harness.domain.kind import Elementwise, over_rows
 from harness.evaluate import Raised
 from harness.generate import Choices, seeded
 from harness.probe import differentiate
-from harness.ulp import FLOAT64
+from harness.ulp import FLOAT64, Array
 
 FAST_ROWS = 200
 """Rows of one call whose derivatives are compared along random directions."""
@@ -29,6 +30,10 @@ CALM, STEP = 64.0, 1e-5
 """Of kinds that tie the numbers of a row together: the largest number that is moved, and more than it is moved by."""
 NEAR, DRAWS = 1e-4, 8
 """How near two numbers of a row of a declared loss may be, and how often rows are drawn for enough with room."""
+REACH, WAYS = 4e-6, 4
+"""How far, and in how many directions, rows are moved to see a kink; finite differences go 1e-6."""
+JUMP = 1e-4
+"""A change of the gradient over so short a way, as a share of it, that may be a jump."""
 MISMATCH = "GradcheckError"
 DONATED = "compiled with non-empty donated buffers"
 """What torch.compile says where the same backward is asked again, as finite differences do and training does not."""
@@ -49,6 +54,33 @@ def smooth_rows(subject: Subject, batch: Batch) -> Mask:
         near = np.asarray(subject.contract.near_kink(batch.points(subject.contract, truth)), np.bool_)
         rows &= ~near.reshape(len(rows), -1).any(axis=1)
     return rows
+
+
+def near_kink(contract: Contract, batch: Batch, names: tuple[str, ...]) -> Mask:
+    """Rows at which a gradient jumps within the reach of finite differences: a move four times as far adds little."""
+    rng = seeded(contract.name, "kinks")
+    found = np.zeros(batch.rows(contract), np.bool_)
+    for _ in range(WAYS):
+        way = {n: rng.standard_normal(batch.args[n].shape) for n in names}
+        ends = [_gradients_at(contract, batch, way, times * REACH) for times in (1, -1, 4, -4)]
+        if not all(ends):
+            continue
+        for up, down, further_up, further_down in zip(*ends, strict=True):
+            with np.errstate(all="ignore"):
+                near, far = np.abs(up - down), np.abs(further_up - further_down)
+                jumps = (near > JUMP * np.abs(up).max(axis=1, keepdims=True)) & (near > 0.5 * far)
+            found |= jumps.any(axis=1)
+    return found
+
+
+def _gradients_at(contract: Contract, batch: Batch, way: Mapping[str, Array], times: float) -> list[Array]:
+    """The gradients of rows that are moved, as one matrix each; none where the loss refuses a row."""
+    moved = {n: batch.args[n] + times * w for n, w in way.items()}
+    try:
+        gradients = contract.truth({**batch.args, **moved}, batch.parameters).gradients
+    except NoReferenceError:
+        return []
+    return [gradients[n].exact.reshape(batch.rows(contract), -1) for n in way]
 
 
 def has_room(contract: Contract, batch: Batch, name: str) -> Mask:
@@ -109,6 +141,7 @@ def _derivative(context: Context, mode: str) -> Outcome:
     evidence = Evidence(subject=subject, precision=context.precision)
     options = settings_of(subject)
     refusals: dict[str, Raised] = {}
+    kinked = 0
     for number, choice in enumerate(options):
         for rows, fast in ((FAST_ROWS, True), (SLOW_ROWS, False)):
             if not fast and number not in (0, len(options) - 1):
@@ -128,6 +161,14 @@ def _derivative(context: Context, mode: str) -> Outcome:
                     raised = differentiate(subject, batch, mode, inside, fast=fast) if inside else None
                     if not inside:
                         continue
+            if raised is not None and raised.type == MISMATCH and contract.own_gradients:
+                away = np.flatnonzero(~near_kink(contract, batch, leaves))
+                if not away.size:
+                    kinked += batch.rows(contract)
+                    continue
+                if away.size < batch.rows(contract):
+                    batch = batch.take(contract, away)
+                    raised = differentiate(subject, batch, mode, leaves, fast=fast)
             evidence.cases += batch.rows(contract)
             if raised is None:
                 continue
@@ -143,6 +184,9 @@ def _derivative(context: Context, mode: str) -> Outcome:
             f"of {names}, which finite differences take out of its domain: {r}" for names, r in refusals.items()
         )
         return replace(evidence.outcome(), unsupported=f"{mode} is not asked {said}")
+    if kinked:
+        said = f"{mode} is not asked of {kinked} rows, each at a kink that finite differences cross"
+        return replace(evidence.outcome(), unsupported=said)
     everywhere = tuple(d.name for d in subject.contract.deviations if d.outputs != ("value",))
     if not evidence.cases and everywhere:
         return Outcome(excused=everywhere)
