@@ -33,6 +33,9 @@ from harness.ulp import PRECISIONS
 Progress = Callable[[int, int, Trial], None]
 
 
+EXAMPLE = "--input 'logits(N, C)' --input 'class_index(N, classes=C)'"
+
+
 class UsageError(ValueError):
     """What was asked for cannot be done; one line that says thing, expected, got."""
 
@@ -134,8 +137,8 @@ def subject_for(
         else:
             contract = like if isinstance(like, Contract) else registry.contract(like)
     except registry.UnknownNameError as error:
-        hint = f"; write validate({label}, like=NAME) or --like NAME, or declare its inputs" if like is None else ""
-        raise UsageError(f"{error}{hint}") from None
+        hint = f"; write validate({label}, like=NAME) or --like NAME, or declare its inputs, as {EXAMPLE}"
+        raise UsageError(f"{error}{hint if like is None else ''}") from None
     itself = known if known is not None and known.contract is contract else None
     options, given = _plain(init or {}), _plain(parameters or {})
     if itself is not None and not (options or given or output or reductions):

@@ -222,8 +222,8 @@ def parsed(text: str) -> tuple[str, Structure]:
 
 
 EXPECTED = (
-    "expected KIND(DIMENSIONS) such as 'logits(N, C)', or a list such as '[real(3, 4), real(4)]' "
-    "or a dict such as '{\"scores\": logits(N, C)}' of these"
+    "expected KIND(DIMENSIONS) such as 'logits(N, C)' or 'scores: logits(N, C)', "
+    "or a list such as '[real(3, 4), real(4)]' or a dict such as '{\"scores\": logits(N, C)}' of these"
 )
 
 

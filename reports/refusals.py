@@ -1,18 +1,73 @@
-"""What torch refuses to do, by the message it gives."""
+"""What a loss refuses to do, by the message it gives."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
-from harness.records import Line
+from harness.records import Line, Trial
 from reports import text
 from reports.evidence import brief
 from reports.load import load
+from reports.rollup import Column
 from reports.view import Report, Section
 
 ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 NAMED = 10
 """Messages that the end of a run names."""
+GIVES = " -> "
+"""What follows in the name of a special value is what it has to be."""
+EVERYTHING = "all that is asked"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """One message of one loss: where it is given, in how many trials, and to which questions."""
+
+    reason: str
+    columns: tuple[Column, ...]
+    trials: int
+    asked: tuple[str, ...]
+    """Checks, each with those of its items that are refused."""
+
+
+def _asked(refused: Iterable[tuple[str, str]], trials: Iterable[Trial]) -> Iterator[str]:
+    """Check by check what is refused of all that is asked."""
+    planned, refused = {(trial.check, trial.item) for trial in trials}, set(refused)
+    if planned == refused:
+        yield EVERYTHING
+        return
+    for check in sorted({check for check, _ in refused}):
+        items, others = (
+            sorted(item.partition(GIVES)[0] for other, item in some if other == check)
+            for some in (refused, planned - refused)
+        )
+        if len(items) > 1 and len(others) < len(items):
+            said = f"all {len(items)}" if not others else f"all but {'; '.join(others)}"
+        else:
+            said = "; ".join(filter(None, items))
+        yield f"{check.replace('_', ' ')} ({said})" if said else check.replace("_", " ")
+
+
+def of_loss(section: Section) -> list[Refusal]:
+    """Every message with what it covers; the same of several dtypes once."""
+    found: dict[tuple[str, Column], list[Trial]] = {}
+    for trial in section.every_trial:
+        if trial.verdict == "unsupported":
+            found.setdefault((trial.reason, Column.of(trial)), []).append(trial)
+    alike: dict[tuple[str, tuple[tuple[str, str], ...]], list[Column]] = {}
+    for (reason, column), trials in found.items():
+        questions = tuple(sorted({(trial.check, trial.item) for trial in trials}))
+        alike.setdefault((reason, questions), []).append(column)
+    return [
+        Refusal(
+            reason=reason,
+            columns=tuple(sorted(columns, key=lambda column: column.order)),
+            trials=sum(len(found[reason, column]) for column in columns),
+            asked=tuple(_asked(questions, (t for t in section.every_trial if Column.of(t) in columns))),
+        )
+        for (reason, questions), columns in alike.items()
+    ]
 
 
 def refusals(report: Report) -> list[tuple[str, int, list[tuple[Section, int]]]]:

@@ -9,9 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.records import Line
-from reports import rollup, text, wording
+from reports import refusals, rollup, text, wording
 from reports.departures import Departure, departures, known
-from reports.evidence import EXPLAINING, Group, blame, brief, spread
+from reports.evidence import Group, blame, brief, spread
 from reports.load import load
 from reports.standing import GLYPHS, VERDICTS, WORDS, standings
 from reports.view import Cell, Report, Section
@@ -32,6 +32,14 @@ STYLES = {
     "unstable": "bold red",
     "absolute-only": "yellow",
 }
+
+
+NOTE, LINE = 240, 120
+"""Letters of a note, and of a message in the index; the records and the page have all of it."""
+
+
+def shortened(words: str, most: int) -> str:
+    return words if len(words) <= most else words[: most - 1].rstrip() + "\N{HORIZONTAL ELLIPSIS}"
 
 
 def badge(word: str, words: str = "") -> Text:
@@ -91,9 +99,7 @@ def index(console: Console, groups: Iterable[Group], section: Section, indent: i
             wording.output(group.output),
             Text(wording.extent(group.widest), justify="right"),
             Text(spread(group.columns, section.cells), style="dim"),
-            wording.gist(group.seen[0][1], section.subject)
-            if group.kind == EXPLAINING
-            else wording.example(group.seen[0][1]),
+            shortened(wording.told(group.seen[0][1], section.subject), LINE),
         ]
         for group in groups
     ]
@@ -136,9 +142,7 @@ def finding(console: Console, group: Group, section: Section) -> None:
     rows += [("allowed", text.allowance(worst.allowed))]
     grid(console, [(Text(name, style="dim"), words) for name, words in rows if words], 4)
     size = f"{text.ulp(worst.ulp)}; " if worst.ulp is not None else ""
-    share = f" ({wording.extent(worst)})" if worst.total >= 1000 else ""
-    count = f"{worst.count:,} of {text.plural(worst.total, 'case')}{share}"
-    say(console, f"{size}{count} in {wording.trial_id(trial)}", indent=4, style="dim")
+    say(console, f"{size}{wording.counted(worst)} in {wording.trial_id(trial)}", indent=4, style="dim")
     if others := also(group):
         say(console, f"also {others}", indent=4, hang=5, style="dim")
     code(console, text.reproduction(worst), 6)
@@ -150,7 +154,17 @@ def notes(console: Console, section: Section) -> None:
     for group in (group for group in section.groups if group.severity == "note"):
         trial, first = group.seen[0]
         more = f" (and {text.plural(len(group.seen) - 1, 'more trial')})" if len(group.seen) > 1 else ""
-        say(console, f"{text.GLYPHS['note']} note: {wording.gist(first, trial.subject)}{more}", hang=2, style="dim")
+        said = shortened(wording.gist(first, trial.subject), NOTE)
+        say(console, f"{text.GLYPHS['note']} note: {said}{more}", hang=2, style="dim")
+
+
+def refused(console: Console, section: Section) -> None:
+    """What is not supported, a message a line, and below it what that covers."""
+    for one in refusals.of_loss(section):
+        where = ", ".join(column.label for column in one.columns)
+        told = f"{where}, {text.plural(one.trials, 'trial')}: {one.reason or 'no reason recorded'}"
+        say(console, badge("unsupported"), f" {told}", hang=2, style="dim")
+        say(console, "; ".join(one.asked), indent=4, style="dim")
 
 
 def unexplained(console: Console, section: Section, strict: bool, indent: int = 0) -> None:
@@ -199,9 +213,10 @@ def result(lines: Iterable[Line], console: Console) -> None:
         console.print()
         if len(report.sections) > 1:
             say(console, section.subject, style="bold underline")
-        caveat(console, section)
-        unexplained(console, section, report.strict)
         wrong = [group for group in section.groups if group.severity != "note"]
+        if wrong:  # else the table follows at once, and says it
+            caveat(console, section)
+        unexplained(console, section, report.strict)
         index(console, wrong, section)
         if wrong:
             console.print()
@@ -217,9 +232,7 @@ def result(lines: Iterable[Line], console: Console) -> None:
             index(console, section.shared, section, 2)
         if section.declaration and section.declaration.not_offered:
             say(console, "not offered: ", ", ".join(section.declaration.not_offered), style="dim")
-        for trial in section.trials:
-            if trial.verdict == "unsupported":
-                say(console, badge("unsupported"), f" {wording.place(trial)}: {trial.reason}", style="dim")
+        refused(console, section)
     not_run(report, console)
     circumstances(report, console)
 

@@ -34,6 +34,8 @@ RUN_OF_ONE = re.compile(r"(?<=[\[ ])([^\[\],\s]+)(?:, \1){15,}(?=[\],])")
 ONLY_A_RUN = re.compile(r"\[\*(\[[^\[\],\s]+\] \* \d+)\]")
 SHOWN = 8
 """Elements of a tensor that are printed; the reproduction has them all."""
+IN_HEX = 4
+"""Elements up to which a tensor is printed in hex too."""
 
 
 def parse(text: str) -> float | None:
@@ -65,6 +67,12 @@ def number(text: str, dtype: str = "float64") -> str:
         return decimal(value)
     short = re.sub(r"\.?0+p", "p", value.hex())
     return f"{decimal(value, dtype)} ({short})"
+
+
+def plain_number(text: str, dtype: str) -> str:
+    """The decimal alone, which identifies it in its dtype."""
+    value = parse(text)
+    return text if value is None else decimal(value, dtype)
 
 
 def allowance(text: str) -> str:
@@ -154,7 +162,8 @@ def error(accuracy: Accuracy) -> str:
 
 def tensor(data: TensorData) -> str:
     """A tensor for reading: decimal and hex of its first elements, and how many more there are."""
-    shown = [number(text, data.dtype) for text in data.data[:SHOWN]]
+    said = number if len(data.data) <= IN_HEX else plain_number
+    shown = [said(text, data.dtype) for text in data.data[:SHOWN]]
     if data.shape == [] or data.shape == [1]:
         return f"{', '.join(shown)}  {data.dtype}"
     more = len(data.data) - len(shown)

@@ -64,7 +64,9 @@ def _followed(section: Section) -> str:
 
 
 def extent(finding: Finding) -> str:
-    """How many of the judged cases show it: as a share where there are many."""
+    """How many of the judged cases show it: as a share where there are many; none do of what the hunt alone found."""
+    if not finding.count:
+        return "hunted"
     if finding.total < 1000:
         return f"{finding.count:,} of {finding.total:,}"
     return text.share(finding.count / finding.total)
@@ -100,6 +102,20 @@ def remark(finding: Finding, subject: str) -> str:
     if finding.kind not in TOLD:
         return words
     return words[words.rindex(" (") + 2 : -1] if words.endswith(")") and " (" in words else ""
+
+
+def told(finding: Finding, subject: str) -> str:
+    """What an index says beside the kind: the simplest input, or what the kind does not say."""
+    return example(finding) if finding.kind in TOLD else gist(finding, subject)
+
+
+def counted(finding: Finding) -> str:
+    """How many cases show it, in words."""
+    cases = text.plural(finding.total, "case")
+    if not finding.count:
+        return f"found by the hunt, in none of the {cases} of the sweep"
+    share = f" ({extent(finding)})" if finding.total >= 1000 else ""
+    return f"{finding.count:,} of {cases}{share}"
 
 
 def ledger(cell: Cell, *, shares: bool = True) -> str:

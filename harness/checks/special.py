@@ -123,7 +123,7 @@ def special(context: Context) -> Outcome:
     batch = batch_of(subject, row, p, context.device)
     seen = observe_rows(subject, batch)
     if row.want == "outside":
-        shown = seen.raised or ([] if seen.value is None else [show(float(v)) for v in seen.value])
+        shown = seen.raised or ", ".join(show(float(v)) for v in (() if seen.value is None else seen.value))
         said = f"{row.condition}: outside the domain: {row.reason}; seen: {shown}"
         return Outcome(findings=(note(subject, "outside", said, batch=batch, output="value"),), cases=1)
     if seen.raised is not None:
