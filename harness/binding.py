@@ -28,12 +28,20 @@ Call = Callable[[Mapping[str, Any], Mapping[str, Any], str], Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Option:
+class Way:
+    """Another way to call a loss that is declared by its inputs."""
+
+    call: Call
+    text: Callable[[str, str], str]
+    """(reduction, dtype) -> the call as Python over variables of the Contract's names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option(Way):
     """An option that is given, and the loss with its default in its stead."""
 
     given: Any
     default: Any
-    call: Call
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -89,7 +97,7 @@ class Subject:
     """Parameters of the Contract at the one value that an option gives them, or the code where there is no such one."""
     given: Mapping[str, Option] = field(default_factory=dict)
     """Options of a declared loss that are given and not what their default is."""
-    by_position: Call | None = None
+    by_position: Way | None = None
     """A declared loss called by position where it takes its arguments by name too."""
     text: Callable[[str, str], str] | None = None
     """(reduction, dtype) -> the call as Python over variables of the Contract's names; None for the usual one."""

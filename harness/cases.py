@@ -12,6 +12,7 @@ import numpy.typing as npt
 from harness import records
 from harness.contract import Contract
 from harness.deviations import Points
+from harness.domain import Arg
 from harness.remembered import ANSWERS, question, worth_remembering
 from harness.ulp import PRECISIONS, Array, Precision, to_hex
 from reference.truth import Truth
@@ -72,6 +73,38 @@ class Batch:
             layout=self.layout,
             origin=self.origin,
         )
+
+
+# -- layouts: rows-first arrays -> the shapes torch is called with -----------------------------------------------------
+
+
+def halves(rows: int) -> tuple[int, int]:
+    return (2, rows // 2) if rows % 2 == 0 and rows > 0 else (1, rows)
+
+
+def placed(array: npt.NDArray[Any], arg: Arg, layout: str) -> npt.NDArray[Any]:
+    """An argument in the layout; a shared argument has only one."""
+    if arg.shared or layout in ("rows", "strided"):
+        if arg.shared or arg.batch_axis == 0:
+            return array
+        return np.moveaxis(array, 0, arg.batch_axis)
+    if layout == "single":
+        row: npt.NDArray[Any] = array[0]
+        return row
+    split = halves(len(array))
+    if layout == "matrix":
+        return array.reshape(split + array.shape[1:])
+    # spatial: rows over (N, d), classes between them
+    shaped = array.reshape(split + array.shape[1:])
+    return np.moveaxis(shaped, 1, -1) if array.ndim > 1 else shaped
+
+
+def layout_of(contract: Contract, batch: Batch) -> str:
+    """The layout of a batch; a row of a coupled loss is one call and has no axis of rows."""
+    return "single" if contract.coupled else batch.layout
+
+
+# -- text --------------------------------------------------------------------------------------------------------------
 
 
 def _written(value: Any) -> Any:

@@ -20,6 +20,7 @@ from harness.binding import (
     Call,
     Option,
     Subject,
+    Way,
     accepted,
     bind,
     called_part,
@@ -195,8 +196,8 @@ def custom(
     positional = adapter.by_position()
     subject = replace(
         subject,
-        given=_given(loss, options, adapter, subject.contract) | dead,
-        by_position=_call(positional, subject.contract) if positional is not None else None,
+        given=_given(loss, options, adapter, subject.contract, expression or label) | dead,
+        by_position=_way(positional, subject.contract) if positional is not None else None,
     )
     subject = _probed(subject, oracle, ready)
     return replace(subject, contract=_with_caveat(subject.contract, _added(adapter)))
@@ -292,7 +293,9 @@ def _ignored(loss: Any, ready: Any, options: Mapping[str, Any]) -> int | None:
     return said if isinstance(said, int) and not isinstance(said, bool) else None
 
 
-def _given(loss: Any, options: Mapping[str, Any], adapter: Adapter, contract: Contract) -> dict[str, Option]:
+def _given(
+    loss: Any, options: Mapping[str, Any], adapter: Adapter, contract: Contract, expression: str
+) -> dict[str, Option]:
     """The options that differ from their default, each with the loss that has the default.
 
     What ignored classes leave out has a law of its own.
@@ -306,8 +309,8 @@ def _given(loss: Any, options: Mapping[str, Any], adapter: Adapter, contract: Co
             ready, built, _ = _made(fixed_options(loss, others), adapter.reducing, contract.name, others, ())
         except Exception:  # what cannot be built without it needs it
             continue
-        call = _call(replace(adapter, loss=ready, built=built), contract)
-        found[name] = Option(given=value, default=defaults[name], call=call)
+        other = replace(adapter, loss=ready, built=built, expression=with_options(expression, others))
+        found[name] = Option(given=value, default=defaults[name], call=_call(other, contract), text=other.text)
     return found
 
 
@@ -325,7 +328,12 @@ def _dead(asked: Adapter, found: Adapter, contract: Contract) -> dict[str, Optio
     def call(tensors: Mapping[str, Any], parameters: Mapping[str, Any], reduction: str) -> Any:
         return asked(reduction=given, **tensors)
 
-    return {KEYWORD: Option(given=asked.reducing.keywords(given)[KEYWORD], default=own.default, call=call)}
+    option = asked.reducing.keywords(given)[KEYWORD]
+
+    def text(reduction: str, dtype: str) -> str:
+        return asked.text(given, dtype)
+
+    return {KEYWORD: Option(given=option, default=own.default, call=call, text=text)}
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -337,6 +345,10 @@ def _same(one: Any, other: Any) -> bool:
 
 def _call(adapter: Adapter, contract: Contract) -> Call:
     return bind(_function(adapter, "loss"), contract, reductions=_asked(adapter)).call
+
+
+def _way(adapter: Adapter, contract: Contract) -> Way:
+    return Way(call=_call(adapter, contract), text=adapter.text)
 
 
 def _asked(adapter: Adapter) -> Reducing:

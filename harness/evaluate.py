@@ -14,7 +14,7 @@ import torch
 
 from harness.adjoints import rounding
 from harness.binding import Subject
-from harness.cases import Batch
+from harness.cases import Batch, layout_of, placed
 from harness.conduct import SuspendedError, calling, own, watch
 from harness.domain import Arg
 from harness.ulp import PRECISIONS, Array, Precision
@@ -99,30 +99,6 @@ def to_array(tensor: Tensor) -> Array:
     return result
 
 
-# -- layouts: rows-first arrays <-> the shapes torch is called with ----------------------------------------------------
-
-
-def halves(rows: int) -> tuple[int, int]:
-    return (2, rows // 2) if rows % 2 == 0 and rows > 0 else (1, rows)
-
-
-def _place(array: npt.NDArray[Any], arg: Arg, layout: str) -> npt.NDArray[Any]:
-    """An argument in the layout; a shared argument has only one."""
-    if arg.shared or layout in ("rows", "strided"):
-        if arg.shared or arg.batch_axis == 0:
-            return array
-        return np.moveaxis(array, 0, arg.batch_axis)
-    if layout == "single":
-        row: npt.NDArray[Any] = array[0]
-        return row
-    split = halves(len(array))
-    if layout == "matrix":
-        return array.reshape(split + array.shape[1:])
-    # spatial: rows over (N, d), classes between them
-    shaped = array.reshape(split + array.shape[1:])
-    return np.moveaxis(shaped, 1, -1) if array.ndim > 1 else shaped
-
-
 def _gather(array: Array, arg: Arg, layout: str, rows: int) -> Array:
     """A gradient back to rows first."""
     if arg.shared:
@@ -137,18 +113,13 @@ def _gather(array: Array, arg: Arg, layout: str, rows: int) -> Array:
     return array.reshape((rows, *own))
 
 
-def _layout(subject: Subject, batch: Batch) -> str:
-    """The layout of a batch; a row of a coupled loss is one call and has no axis of rows."""
-    return "single" if subject.contract.coupled else batch.layout
-
-
 def tensors_of(subject: Subject, batch: Batch, *, gradients: bool) -> dict[str, Tensor]:
     """The tensors of a batch as the Subject is called with them; leaves where gradients are asked for."""
     tensors = {}
-    layout = _layout(subject, batch)
+    layout = layout_of(subject.contract, batch)
     for name, array in batch.args.items():
         arg = subject.contract.arg(name)
-        tensor = to_tensor(_place(array, arg, layout), batch.precision, batch.device)
+        tensor = to_tensor(placed(array, arg, layout), batch.precision, batch.device)
         if layout == "strided" and tensor.ndim > 0 and not arg.shared:
             tensor = torch.stack([tensor, tensor], dim=-1)[..., 0]
         tensors[name] = tensor.requires_grad_() if gradients and arg.differentiable else tensor
@@ -187,7 +158,7 @@ def observe(subject: Subject, batch: Batch, *, gradients: bool = True) -> Observ
 
 
 def _observed(subject: Subject, batch: Batch, *, gradients: bool) -> Observation:
-    rows, layout = batch.rows(subject.contract), _layout(subject, batch)
+    rows, layout = batch.rows(subject.contract), layout_of(subject.contract, batch)
     tensors = tensors_of(subject, batch, gradients=gradients)
     versions = {name: t._version for name, t in tensors.items()}
     random = torch.get_rng_state()
@@ -365,7 +336,7 @@ def adjoint_rounding(subject: Subject, batch: Batch) -> dict[str, Array]:
 
 
 def _rounded(subject: Subject, batch: Batch) -> dict[str, Array]:
-    layout, rows = _layout(subject, batch), batch.rows(subject.contract)
+    layout, rows = layout_of(subject.contract, batch), batch.rows(subject.contract)
     with calling(subject, batch, gradients=True), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         tensors = tensors_of(subject, batch, gradients=True)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from harness.binding import Subject
 from harness.bounds import kind_of, severity
-from harness.cases import Batch
+from harness.cases import Batch, layout_of, placed
 from harness.deviations import Deviation
 from harness.judge import Judged
 from harness.records import Finding
@@ -99,7 +99,8 @@ def of_batch(
         want=to_hex(want),
         count=count,
         total=total,
-        case=batch.record(),
+        case=batch.record() if sum(a.size for a in batch.args.values()) <= LONG else None,
+        reproduction=given_lines(subject, batch, output),
     )
 
 
@@ -166,41 +167,95 @@ def _nested(array: npt.NDArray[Any], most: int | None = None) -> str:
     return "[" + ", ".join([*parts, *([f"… {left:,} more"] if left else [])]) + "]"
 
 
+LONG, LONGEST = 512, 4096
+"""Numbers from which on a tensor that repeats itself is written as its period; and of one call that are written out."""
+
+
+def _period(flat: npt.NDArray[Any]) -> int:
+    """The fewest numbers of a long tensor of which all of it is a repetition; else their count."""
+    if flat.size <= LONG:
+        return flat.size
+    bits = flat.view(np.int64)
+    starts = np.flatnonzero(bits[1 : LONGEST + 1] == bits[0]) + 1
+    return next((int(n) for n in starts if np.array_equal(bits[n:], bits[:-n])), flat.size)
+
+
 def literal(array: npt.NDArray[Any], dtype: str) -> str:
     """A tensor literal that has exactly these numbers in the dtype."""
     kind = "int64" if np.issubdtype(array.dtype, np.integer) else dtype
     if not array.size:
         return f"torch.empty({array.shape}, dtype=torch.{kind})"
-    wide = array.astype(np.int64 if kind == "int64" else np.float64)
-    return f"torch.tensor({_nested(wide)}, dtype=torch.{kind})"
+    wide = np.ascontiguousarray(array, np.int64 if kind == "int64" else np.float64).reshape(array.shape)
+    flat = wide.ravel()
+    if (period := _period(flat)) in (1, flat.size) or (wide.ndim and period == np.prod(wide.shape[1:])):
+        return f"torch.tensor({_nested(wide)}, dtype=torch.{kind})"
+    part = f"torch.tensor({_nested(flat[:period])}, dtype=torch.{kind})"
+    return f"{part}.repeat({-(-flat.size // period)})[:{flat.size}].reshape({wide.shape})"
+
+
+def called(
+    subject: Subject, batch: Batch, shows: str, *, leaves: Sequence[str] = (), before: str = "", weights: str = ""
+) -> str:
+    """Lines that make one call and print ``shows``, an expression over ``loss`` and the tensors.
+
+    ``leaves`` get gradients, those of the loss times ``weights``; ``before`` is a line before the call. Empty where
+    the tensors hold too many numbers to be written.
+    """
+    contract = subject.contract
+    layout = layout_of(contract, batch)
+    if sum(_period(np.ascontiguousarray(a).ravel()) for a in batch.args.values()) > LONGEST:
+        return ""
+    lines = [subject.setup]
+    device = "" if batch.device == "cpu" else f".to({batch.device!r})"
+    for name, array in batch.args.items():
+        arg = contract.arg(name)
+        tensor = literal(placed(array, arg, layout), batch.precision.name) + device
+        if layout == "strided" and not arg.shared:
+            tensor = f"torch.stack([{tensor}] * 2, dim=-1)[..., 0]"
+        lines.append(f"{name} = {tensor}{'.requires_grad_()' if name in leaves else ''}")
+    lines += [before] if before else []
+    lines.append(f"loss = {call_text(subject, batch)}")
+    if leaves:
+        lines.append(f"{f'(loss * {weights})' if weights else 'loss'}.sum().backward()")
+    lines.append(f"print({shows})")
+    return "\n".join(lines)
 
 
 def reproduction(subject: Subject, batch: Batch, output: str, want: float | list[Any] | str) -> str:
     """Lines that print what the Subject gives, with the truth beside it."""
-    contract = subject.contract
-    lines = [subject.setup]
     said = _nested(np.asarray(want, np.float64), MOST) if isinstance(want, list) else str(want)
-    device = "" if batch.device == "cpu" else f".to({batch.device!r})"
-    for name, array in batch.args.items():
-        arg = contract.arg(name)
-        placed = array if arg.shared or arg.batch_axis == 0 else np.moveaxis(array, 0, arg.batch_axis)
-        placed = placed[0] if contract.coupled and not arg.shared else placed
-        grad = ".requires_grad_()" if output == name else ""
-        lines.append(f"{name} = {literal(placed, batch.precision.name)}{device}{grad}")
-    lines.append(f"loss = {call_text(subject, batch)}")
+    lines = given_lines(subject, batch, output)
+    return f"{lines}  # truth {said}" if lines else ""
+
+
+def given_lines(subject: Subject, batch: Batch, output: str) -> str:
+    """Lines that print an output of one call."""
     if output in batch.args:
-        lines.append("loss.sum().backward()")
-        lines.append(f"print({output}.grad.tolist())  # truth {said}")
-    else:
-        lines.append(f"print(loss.tolist())  # truth {said}")
-    return "\n".join(lines)
+        return called(subject, batch, f"{output}.grad.tolist()", leaves=(output,))
+    return called(subject, batch, "loss.tolist()")
+
+
+def drawn_lines(subject: Subject, batch: Batch) -> str:
+    """Lines that print whether a call leaves the random number generator as it was."""
+    return called(subject, batch, "torch.equal(before, torch.get_rng_state())", before="before = torch.get_rng_state()")
+
+
+def conduct_lines(subject: Subject, batch: Batch, kind: str, mutated: Sequence[str]) -> str:
+    """Lines that print what is seen beside the numbers of one call."""
+    shows = {
+        "mutated": ", ".join(f"{name}.tolist()" for name in mutated),
+        "shape": "tuple(loss.shape)",
+        "dtype": "loss.dtype",
+    }
+    if kind == "random":
+        return drawn_lines(subject, batch)
+    return called(subject, batch, shows.get(kind, "loss.tolist()"))
 
 
 def call_lines(subject: Subject, batch: Batch, *, gradients: bool) -> str:
     """Lines that make one call, and its backward where the gradients are wanted, and print what it gives."""
     leaves = [n for n in batch.args if gradients and subject.contract.arg(n).differentiable]
-    lines, _, _ = reproduction(subject, batch, leaves[0] if leaves else "value", []).rpartition("  # truth")
-    return lines
+    return given_lines(subject, batch, leaves[0] if leaves else "value")
 
 
 def _python(value: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import faulthandler
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,8 +19,9 @@ from harness.binding import Subject
 from harness.cases import Batch
 from harness.conduct import SuspendedError, calling, own, watch
 from harness.evaluate import Raised, result_of, tensors_of, to_array, to_tensor
+from harness.findings import call_text
 from harness.state import left_by
-from harness.ulp import Array
+from harness.ulp import FLOAT32, Array
 
 Tensor = torch.Tensor
 
@@ -206,6 +208,41 @@ def named(subject: Subject) -> Callable[..., Any]:
         return subject.call(given, keywords, reduction)
 
     return loss
+
+
+class _StoppedError(Exception):
+    """The call is known."""
+
+
+def provoking_lines(subject: Subject, call: Callable[[Any, Callable[..., Any]], Any]) -> str:
+    """Lines of the call that is to raise; empty where it cannot be told without calling the loss."""
+    order = [a.name for a in subject.contract.args]
+    given: dict[str, Any] = {}
+
+    def loss(*tensors: Any, **keywords: Any) -> Any:
+        given.update(zip(order, tensors, strict=False), **keywords)
+        raise _StoppedError
+
+    with suppress(Exception):
+        call(torch, loss)
+    if not given:
+        return ""
+    tensors = {n: given.pop(n) for n in order if n in given}
+    if any(isinstance(t, Tensor) and (t.layout != torch.strided or t.is_quantized) for t in tensors.values()):
+        return ""
+    reduction = given.pop("reduction", "mean" if "mean" in subject.contract.reductions else "sum")
+    asked = Batch(args=dict.fromkeys(tensors, np.zeros(0)), parameters=given, precision=FLOAT32, reduction=reduction)
+    written = [f"{name} = {_as_python(value)}" for name, value in tensors.items()]
+    return "\n".join([subject.setup, *written, f"print({call_text(subject, asked)})"])
+
+
+def _as_python(value: Any) -> str:
+    if not isinstance(value, Tensor):
+        return repr(value)
+    if not value.numel():
+        return f"torch.empty({tuple(value.shape)}, dtype={value.dtype})"
+    numbers = str(value.tolist()).replace("nan", "float('nan')").replace("inf", "float('inf')")
+    return f"torch.tensor({numbers}, dtype={value.dtype}, device={value.device.type!r})"
 
 
 def provoke(subject: Subject, call: Callable[[Any, Callable[..., Any]], Any]) -> Raised | None:

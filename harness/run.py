@@ -19,6 +19,7 @@ from harness.cases import NoReferenceError
 from harness.checks.base import Context, Outcome, answered
 from harness.checks.grading import defect, without_reference
 from harness.checks.ledger import witness_batch
+from harness.checks.sampling import calm_batches
 from harness.conduct import Change
 from harness.deviations import GARBAGE, Departure, Deviation, Fault
 from harness.domain import Arg
@@ -63,6 +64,8 @@ def _explained(trial: Trial, outcome: Outcome) -> Outcome:
     return replace(outcome, findings=tuple(left), excused=tuple(sorted(excused)))
 
 
+FEW = 3
+"""Rows in the lines of a change whose call is not known."""
 CASE_BY_CASE = ("value", "gradient", "range")
 """Checks that set apart what the baseline shares case by case."""
 
@@ -132,8 +135,9 @@ def run(trial: Trial, effort: Effort, *, strict: bool, baseline: Subject | None 
 def _left_changed(trial: Trial, changes: Sequence[Change]) -> list[records.Finding]:
     """A finding for each thing that the calls of a trial left changed, with the first call that is known for it."""
     first = {change.what: change for change in reversed(changes)}
+    ordinary = next(calm_batches(trial.subject, trial.precision, trial.device, FEW, "left"))
     return [
-        defect(trial.subject, "global state", f"leaves something changed: {what}", batch=change.batch)
+        defect(trial.subject, "global state", f"leaves something changed: {what}", batch=change.batch or ordinary)
         for what, change in first.items()
     ]
 

@@ -29,6 +29,8 @@ from harness.tally import Tally, weigh
 from harness.ulp import FLOAT64, Array, Precision
 from reference.truth import Truth
 
+FEW = 3
+"""Rows in the lines of what is seen beside the numbers."""
 SHARED = -1
 """Excuse of an entry that the baseline gets wrong at least as badly."""
 
@@ -58,6 +60,8 @@ class Group:
     complexity: float = np.inf
     seen: tuple[float, float] = (np.nan, np.nan)
     """What was got and wanted at one entry, for a loss whose rows depend on the others in the batch."""
+    company: Batch | None = None
+    """All of the rows among which the example was found."""
 
 
 Wanted = Callable[[str, str], bool]
@@ -118,7 +122,7 @@ class _Survey:
 
         A loss that broadcasts them to nine would fill the memory with a block.
         """
-        few = batch.take(self.contract, slice(0, 3))
+        few = batch.take(self.contract, slice(0, FEW))
         seen = observe_rows(self.subject, few, gradients=False)
         self._note_conduct(few, seen, few.rows(self.contract))
         return "shape" not in self.irregular
@@ -174,13 +178,14 @@ class _Survey:
     def _note_conduct(self, batch: Batch, seen: Observation, rows: int) -> None:
         def once(kind: str, message: str) -> None:
             if kind not in self.irregular:
-                case = self._raising(batch) if kind == "raised" else batch.take(self.contract, slice(0, 1))
+                case = self._raising(batch) if kind == "raised" else batch.take(self.contract, slice(0, FEW))
                 self.irregular[kind] = records.Finding(
                     severity="defect",
                     kind=kind,
                     output="",
                     message=f"{self.subject.name}: {message}",
                     case=case.record(),
+                    reproduction=text.conduct_lines(self.subject, case, kind, seen.mutated),
                 )
 
         if seen.mutated:
@@ -244,6 +249,7 @@ class _Survey:
                         group.batch = candidates if shared_rows else candidates.take(self.contract, np.array([best]))
                         place = here if shared_rows else here & _only(index[best], here.shape)
                         group.seen = (float(j.got[place][0]), float(j.truth.exact[place][0]))
+                        group.company = batch
                     group.complexity = float(cost[best])
 
     def _is_shared(self, batch: Batch, output: str) -> bool:
@@ -319,7 +325,9 @@ class _Survey:
     def _finding(self, output: str, kind: str, group: Group, total: int) -> records.Finding:
         assert group.batch is not None
         small = group.batch
-        if not self._is_shared(small, output):
+        if self._is_shared(small, output):
+            small = self._halved(small, lambda part: self._shows(part, output, kind, group.severity))
+        else:
             small = minimise(
                 self.contract,
                 small,
@@ -334,18 +342,38 @@ class _Survey:
             plain = self._judged(small, output)
             j = self._judged(small, output, by_definition=True)
         if plain is None or j is None:
-            return text.of_batch(self.subject, small, output, kind, group.severity, group.seen, group.count, total)
+            return self._in_company(output, kind, group, total)
         match = self._entries(j, kind, group.severity)
         flat = match if match.any() else (j.bad.reshape(len(j.bad), -1))
         if not flat.any():
             if plain.bad.any():
                 raise OracleError(f"{self.contract.name}: oracle and definition differ in {output} at {small.record()}")
-            return text.of_batch(self.subject, small, output, kind, group.severity, group.seen, group.count, total)
+            return self._in_company(output, kind, group, total)
         row, entry = (int(v) for v in np.argwhere(flat)[0])
         limits = Limits(self.contract, small, small.truth(self.contract)).at(output, np.array([row]))
         allowed = np.broadcast_to(limits.mixed, (len(limits.mixed), *j.grade.shape[1:]))
         at = float(allowed.reshape(len(allowed), -1)[min(row, len(allowed) - 1), entry])
         return text.of_entry(self.subject, small, j, row, entry, at, group.count, total)
+
+    def _in_company(self, output: str, kind: str, group: Group, total: int) -> records.Finding:
+        """The finding of a row that is right alone, at as few of the rows among which it was found as show it."""
+        assert group.company is not None
+        few = self._halved(group.company, lambda part: bool(self._matching(part, output, kind, group.severity).any()))
+        return text.of_batch(self.subject, few, output, kind, group.severity, group.seen, group.count, total)
+
+    def _shows(self, batch: Batch, output: str, kind: str, wanted: str) -> bool:
+        j = self._judged(batch, output)
+        return j is not None and bool(self._entries(j, kind, wanted).any())
+
+    def _halved(self, batch: Batch, shows: Callable[[Batch], bool]) -> Batch:
+        """A half of the rows that shows something, a half of that, and so on."""
+        while (rows := batch.rows(self.contract)) > 1:
+            halves = (batch.take(self.contract, half) for half in (slice(0, rows // 2), slice(rows // 2, rows)))
+            smaller = next((half for half in halves if shows(half)), None)
+            if smaller is None:
+                break
+            batch = smaller
+        return batch
 
     def measurement(self, device: str) -> Measurement:
         excused = {t.output: frozenset(t.excused) for t in self.tallies.values()}

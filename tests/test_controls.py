@@ -101,6 +101,7 @@ def test_a_planted_defect_is_flagged_and_reproduced(control: Control, capsys: py
     result = judged(control)
     assert [t.reason for t in result.trials if t.verdict == "error"] == []
     assert result.ok == (control.severity == "note")
+    assert [f.message for f in result.findings if not f.reproduction] == []
     found = shown(control, result)
     matching = [f for f in found if f.kind == control.shows]
     assert matching, [(f.kind, f.output, f.message) for f in found]

@@ -5,12 +5,17 @@ from __future__ import annotations
 import re
 
 from harness.bounds import GRADES
+from harness.cases import Batch
 from harness.checks.base import Check, Context, Outcome, register
-from harness.checks.grading import raised_defect
+from harness.checks.grading import defect, note, raised_defect
 from harness.checks.sampling import calm_batches
 from harness.crossed import ROWS, crossed
 from harness.evaluate import Raised
+from harness.findings import call_lines, called
 from harness.records import Finding
+
+ROWS_SHOWN = 3
+"""Rows in the lines of what is seen beside the numbers."""
 
 
 def declared(context: Context, raised: Raised | None, topic: str) -> Outcome | None:
@@ -25,6 +30,11 @@ def declared(context: Context, raised: Raised | None, topic: str) -> Outcome | N
     return Outcome(findings=(raised_defect(context.subject, raised, said),))
 
 
+def _few(context: Context) -> Batch:
+    """Ordinary rows, few enough to be read."""
+    return next(calm_batches(context.subject, context.precision, context.device, ROWS_SHOWN, "shown"))
+
+
 def _pairs(context: Context) -> str:
     """Why a result may have too many numbers, where every example meets every other."""
     batch = next(calm_batches(context.subject, context.precision, context.device, ROWS, "pairs"))
@@ -35,8 +45,10 @@ def _pairs(context: Context) -> str:
 def _accuracy(context: Context, *, gradient: bool) -> Outcome:
     found = context.measurement()
     if context.subject.misshapen and not gradient:
-        message = f"{context.subject.name}: unreduced loss: expected one value a row, got another shape"
-        shapeless = Finding(severity="defect", kind="shape", output="", message=f"{message}{_pairs(context)}")
+        message = f"unreduced loss: expected one value a row, got another shape{_pairs(context)}"
+        few = _few(context)
+        lines = called(context.subject, few, "tuple(loss.shape)")
+        shapeless = defect(context.subject, "shape", message, batch=few, lines=lines)
         return Outcome(findings=found.irregular or (shapeless,))
     stopped = declared(context, found.raised, context.precision.name) if not found.cases else None
     if stopped is None and gradient:
@@ -56,16 +68,12 @@ def _accuracy(context: Context, *, gradient: bool) -> Outcome:
             a.differentiable for a in context.subject.contract.args
         )
         hint = f"; if that is meant, declare it: stop_gradient={unreached}" if itself else ""
-        findings += (
-            Finding(
-                severity="note" if itself else "defect",
-                kind="detached",
-                output=unreached[0],
-                message=(
-                    f"{context.subject.name}: no gradient flows to {', '.join(unreached)}: expected one, got none{hint}"
-                ),
-            ),
-        )
+        few, first = _few(context), unreached[0]
+        said = f"no gradient flows to {', '.join(unreached)}: expected one, got none{hint}"
+        leaves = [a.name for a in context.subject.contract.args if a.differentiable and a.name in few.args]
+        lines = called(context.subject, few, f"{first}.grad", leaves=leaves)
+        put = note if itself else defect
+        findings += (put(context.subject, "detached", said, batch=few, output=first, lines=lines),)
     if not gradient:
         findings += found.irregular
     names: set[str] = set()
@@ -84,8 +92,10 @@ def works_after_all(context: Context, topic: str) -> tuple[Finding, ...]:
     """A topic that the Subject declares unsupported and that gave a result: the declaration is wrong."""
     if topic not in context.subject.unsupported:
         return ()
-    message = f"{context.subject.name}: {topic}: expected the declared exception, got a result"
-    return (Finding(severity="defect", kind="supported", output="", message=message),)
+    few = _few(context)
+    lines = call_lines(context.subject, few, gradients="gradient" in topic)
+    said = f"{topic}: expected the declared exception, got a result"
+    return (defect(context.subject, "supported", said, batch=few, lines=lines),)
 
 
 def value(context: Context) -> Outcome:

@@ -16,7 +16,9 @@ from harness.contract import Contract
 from harness.deviations import Mask
 from harness.domain.kind import Elementwise, over_rows
 from harness.evaluate import Raised
+from harness.findings import call_text, called
 from harness.generate import Choices, seeded
+from harness.minimise import one_row
 from harness.probe import differentiate
 from harness.ulp import FLOAT64, Array
 
@@ -175,10 +177,13 @@ def _derivative(context: Context, mode: str) -> Outcome:
             if DONATED in raised.message:
                 return Outcome(unsupported=f"{mode} asks twice of a compiled loss: {_brief(raised.message)}")
             if raised.type != MISMATCH:
-                return refused(context, raised, TOPICS[mode], mode)
+                few = batch.take(contract, slice(0, SLOW_ROWS))
+                lines = None if mode == "gradcheck" else _lines(subject, few, mode, leaves)
+                return refused(context, raised, TOPICS[mode], mode, lines=lines)
             where = f"{mode} with {dict(choice.parameters)}"
             said = f"{where}: derivatives differ from finite differences: {_brief(raised.message)}"
-            evidence.put(defect(subject, mode, said, batch=batch))
+            few = _fewest(subject, batch, mode, leaves)
+            evidence.put(defect(subject, mode, said, batch=few, lines=_lines(subject, few, mode, leaves)))
     if refusals:
         said = "; ".join(
             f"of {names}, which finite differences take out of its domain: {r}" for names, r in refusals.items()
@@ -193,6 +198,28 @@ def _derivative(context: Context, mode: str) -> Outcome:
     if not evidence.cases:
         raise VacuousCheckError(f"{subject.name}: {mode}: no row away from kinks and Departures")
     return evidence.outcome()
+
+
+def _fewest(subject: Subject, batch: Batch, mode: str, leaves: tuple[str, ...]) -> Batch:
+    """One row whose derivatives differ, or as few as the slow mode has; all where these agree."""
+
+    def differs(part: Batch) -> bool:
+        raised = differentiate(subject, part, mode, leaves, fast=False)
+        return raised is not None and raised.type == MISMATCH
+
+    few = batch.take(subject.contract, slice(0, SLOW_ROWS))
+    if not differs(few):
+        return one_row(subject.contract, batch, lambda part: part.rows(subject.contract) <= WIDTH and differs(part))
+    return one_row(subject.contract, few, differs)
+
+
+def _lines(subject: Subject, batch: Batch, mode: str, leaves: tuple[str, ...]) -> str:
+    """Lines that compare the derivatives of a call with finite differences."""
+    names = ", ".join(leaves)
+    function = "gradgradcheck" if mode == "gradgradcheck" else "gradcheck"
+    ways = ", check_forward_ad=True, check_backward_ad=False" if mode == "forward-mode" else ""
+    shows = f"torch.autograd.{function}(lambda {names}: {call_text(subject, batch)}, ({names},){ways})"
+    return called(subject, batch, shows, before="\n".join(f"{name}.requires_grad_()" for name in leaves))
 
 
 def _brief(message: str) -> str:
@@ -224,7 +251,9 @@ def stop_gradient(context: Context) -> Outcome:
     evidence = Evidence(subject=subject, precision=context.precision, cases=batch.rows(subject.contract))
     if raised is None:
         said = f"expected the gradient with respect to {name} to be stopped, got the derivative: a detach() is missing?"
-        evidence.put(defect(subject, "gradient flows", said, batch=batch, output=name))
+        few = batch.take(subject.contract, slice(0, 1))
+        lines = _lines(subject, few, "gradcheck", (name,))
+        evidence.put(defect(subject, "gradient flows", said, batch=few, output=name, lines=lines))
     elif raised.type != MISMATCH:
         return refused(context, raised, TOPICS["gradcheck"], "gradcheck")
     return evidence.outcome()

@@ -17,7 +17,8 @@ from harness.checks.grading import Evidence, VacuousCheckError, convention, defe
 from harness.checks.grading import shape_of as unreduced_shape
 from harness.checks.sampling import calm_batches, settings_of
 from harness.evaluate import Raised, observe, observe_rows
-from harness.probe import Form, form_of, left_behind, provoke, provoke_apart, shape_of
+from harness.findings import call_lines, call_text, called, drawn_lines, given_lines, literal
+from harness.probe import Form, form_of, left_behind, provoke, provoke_apart, provoking_lines, shape_of
 from harness.special import ErrorInput
 
 ROWS = 6
@@ -59,7 +60,8 @@ def result_dtype_and_device(context: Context) -> Outcome:
             said = (
                 f"reduction={batch.reduction}: expected dtype {want[0]} on {want[1]}, got {form.dtype} on {form.device}"
             )
-            evidence.put(defect(context.subject, "dtype", said, batch=batch, output="value"))
+            lines = called(context.subject, batch, "loss.dtype, loss.device")
+            evidence.put(defect(context.subject, "dtype", said, batch=batch, output="value", lines=lines))
         return form.raised
 
     return _over_calls(context, look)
@@ -86,7 +88,8 @@ def result_shape(context: Context) -> Outcome:
             want = unreduced_shape(laid, laid.rows(subject.contract)) if unreduced else ()
             if form.shape != want:
                 said = f"reduction={batch.reduction}, layout {laid.layout}: expected shape {want}, got {form.shape}"
-                evidence.put(defect(subject, "shape", said, batch=laid, output="value"))
+                lines = called(subject, laid, "tuple(loss.shape)")
+                evidence.put(defect(subject, "shape", said, batch=laid, output="value", lines=lines))
         return None
 
     return _over_calls(context, look)
@@ -102,7 +105,8 @@ def gradient_dtype_and_shape(context: Context) -> Outcome:
             want = (context.precision.name, shape_of(subject, batch, name))
             if (dtype, shape) != want:
                 said = f"gradient of {name}: expected {want[0]} of shape {want[1]}, got {dtype} of shape {shape}"
-                evidence.put(defect(subject, "dtype", said, batch=batch, output=name))
+                lines = called(subject, batch, f"{name}.grad.dtype, tuple({name}.grad.shape)", leaves=(name,))
+                evidence.put(defect(subject, "dtype", said, batch=batch, output=name, lines=lines))
         return form.raised
 
     return _over_calls(context, look)
@@ -115,7 +119,8 @@ def inputs_unchanged(context: Context) -> Outcome:
         form = form_of(context.subject, batch)
         if form.changed:
             said = f"expected its inputs unchanged, got other numbers in {', '.join(form.changed)}"
-            evidence.put(defect(context.subject, "mutated", said, batch=batch))
+            lines = called(context.subject, batch, ", ".join(f"{name}.tolist()" for name in form.changed))
+            evidence.put(defect(context.subject, "mutated", said, batch=batch, lines=lines))
         return form.raised
 
     return _over_calls(context, look)
@@ -129,7 +134,8 @@ def global_state(context: Context) -> Outcome:
             here = replace(batch, reduction=reduction)
             if found := left_behind(context.subject, here):
                 said = f"leaves something changed: {'; '.join(found)}"
-                evidence.put(defect(context.subject, "global state", said, batch=here))
+                lines = call_lines(context.subject, here, gradients=True)
+                evidence.put(defect(context.subject, "global state", said, batch=here, lines=lines))
             evidence.cases += 1
     return evidence.outcome()
 
@@ -142,10 +148,14 @@ def same_twice(context: Context) -> Outcome:
         for name, got in one.outputs().items():
             if not identical(got, other.outputs().get(name)):
                 said = f"{name}: expected the same bits twice, got others"
-                evidence.put(defect(context.subject, "nondeterministic", said, batch=batch, output=name))
+                twice = called(context.subject, batch, f"torch.equal(loss, {call_text(context.subject, batch)})")
+                lines = twice if name == "value" else given_lines(context.subject, batch, name)
+                evidence.put(defect(context.subject, "nondeterministic", said, batch=batch, output=name, lines=lines))
         if one.used_rng:
             said = "draws from the global random number generator: expected none of it to be used"
-            evidence.put(defect(context.subject, "random", said, batch=batch))
+            evidence.put(
+                defect(context.subject, "random", said, batch=batch, lines=drawn_lines(context.subject, batch))
+            )
         return one.raised
 
     return _over_calls(context, look)
@@ -177,7 +187,9 @@ def in_proportion(context: Context) -> Outcome:
                     f"got {'none' if got is None else got[off][0]} for {want[off][0]}: "
                     "its backward does not multiply by what it is given"
                 )
-                evidence.put(defect(subject, "upstream", said, batch=batch, output=name))
+                times = literal(weights, batch.precision.name)
+                lines = called(subject, batch, f"{name}.grad.tolist()", leaves=(name,), weights=times)
+                evidence.put(defect(subject, "upstream", said, batch=batch, output=name, lines=lines))
         return weighed.raised
 
     return _over_calls(context, look)
@@ -208,7 +220,8 @@ def constant_argument(context: Context, name: str) -> Outcome:
         if form.raised is not None:
             if not re.search(f"{subject.places.get(name, name)}|differentiable|grad", form.raised.message):
                 said = f"{name} that requires a gradient: expected a message that says so, got {form.raised}"
-                evidence.put(defect(subject, "raised", said, batch=batch))
+                lines = given_lines(subject, batch, name)
+                evidence.put(defect(subject, "raised", said, batch=batch, lines=lines))
             continue
         if name in form.leaf_gradients:
             _right_gradient(evidence, subject, batch, name, form)
@@ -234,6 +247,7 @@ def _right_gradient(evidence: Evidence, subject: Subject, batch: Batch, name: st
             f"a gradient flows to {name}, which the Contract holds constant: where a network makes it, detach it, or "
             "training moves it to the prediction",
             output=name,
+            batch=batch,
         )
     )
 
@@ -247,12 +261,13 @@ def meta_device(context: Context) -> Outcome:
             here = replace(batch, reduction=reduction)
             form, real = form_of(subject, here, devices=dict.fromkeys(batch.args, "meta")), form_of(subject, here)
             evidence.cases += 1
+            lines = called(subject, replace(here, device="meta"), "loss.device, tuple(loss.shape), loss.dtype")
             if form.raised is not None:
-                evidence.put(note(subject, "meta", f"the meta device is refused: {form.raised}"))
+                evidence.put(note(subject, "meta", f"the meta device is refused: {form.raised}", lines=lines))
             elif (form.device, form.shape, form.dtype) != ("meta", real.shape, real.dtype):
                 got = f"{form.dtype} of shape {form.shape} on {form.device}"
                 said = f"meta device: expected {real.dtype} of shape {real.shape} on meta, got {got}"
-                evidence.put(defect(subject, "meta", said, batch=here))
+                evidence.put(defect(subject, "meta", said, batch=here, lines=lines))
     return evidence.outcome()
 
 
@@ -265,16 +280,16 @@ def other_device(context: Context, name: str) -> Outcome:
             continue
         form = form_of(subject, batch, devices={name: "meta"})
         evidence.cases += 1
+        lines = called(subject, batch, "loss.device", before=f"{name} = {name}.to('meta')")
         if form.raised is None:
             said = f"{name} on meta, the others on {batch.device}: expected an exception, got a result on {form.device}"
             declared = subject.unsupported.get(f"{DEVICE}{name}")
             if declared is not None and re.search(declared, said):
                 return Outcome(unsupported=said, cases=evidence.cases)
-            evidence.put(convention(subject, "device", said))
+            evidence.put(convention(subject, "device", said, lines=lines))
         elif not re.search(r"device|meta|same type|backend", form.raised.message):
-            evidence.put(
-                note(subject, "device", f"{name} on meta: expected a message that names the device, got {form.raised}")
-            )
+            said = f"{name} on meta: expected a message that names the device, got {form.raised}"
+            evidence.put(note(subject, "device", said, lines=lines))
     return evidence.outcome()
 
 
@@ -296,7 +311,8 @@ def raises(context: Context, error: ErrorInput) -> Outcome:
     if raised is not None and subject.origin != "torch":
         return Outcome(cases=1)
     what = " or ".join(error.raises) + (f" with a message like /{error.match}/" if error.match else "")
-    return Outcome(findings=(convention(subject, "error", f"{error.name}: expected {what}, got {got}"),), cases=1)
+    said = f"{error.name}: expected {what}, got {got}"
+    return Outcome(findings=(convention(subject, "error", said, lines=provoking_lines(subject, error.call)),), cases=1)
 
 
 def defaults(context: Context) -> Outcome:
@@ -307,7 +323,8 @@ def defaults(context: Context) -> Outcome:
         evidence.cases += 1
         if got is not want and got != want:
             said = f"{name}: expected the default {want!r}, got {got!r}"
-            evidence.put(convention(subject, "default", said, output=name))
+            lines = f"import inspect\n{subject.setup}\nprint(inspect.signature({subject.expression}))"
+            evidence.put(convention(subject, "default", said, output=name, lines=lines))
     return evidence.outcome()
 
 

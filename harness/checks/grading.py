@@ -23,14 +23,14 @@ from harness.bounds import (
     kind_of,
     severity,
 )
-from harness.cases import Batch, NoReferenceError
+from harness.cases import Batch, NoReferenceError, halves
 from harness.certificates import oracle_ulp
 from harness.checks.base import Context, Outcome
 from harness.conditioning import jointly, separately, value_conditioning
 from harness.contract import Contract
 from harness.crossed import Crossed
 from harness.deviations import Departure, Deviation, Fault, Points, admitted
-from harness.evaluate import Observation, Raised, halves, observe, observe_rows
+from harness.evaluate import Observation, Raised, observe, observe_rows
 from harness.judge import Judged, Limits, constant_of, grade_entries, terms_of
 from harness.minimise import one_row
 from harness.records import Finding
@@ -56,8 +56,11 @@ class VacuousCheckError(RuntimeError):
     """A question that was asked of no case: it cannot fail, so the harness and not the loss is to blame."""
 
 
-def refused(context: Context, raised: Raised, *topics: str) -> Outcome:
-    """The outcome of a call that raised: unsupported where the Subject declares this very message, else a defect."""
+def refused(context: Context, raised: Raised, *topics: str, lines: str | None = None) -> Outcome:
+    """The outcome of a call that raised: unsupported where the Subject declares this very message, else a defect.
+
+    ``lines`` show what no plain call does.
+    """
     subject = context.subject
     for topic in (context.precision.name, f"{context.precision.name} gradient", *topics):
         pattern = subject.unsupported.get(topic)
@@ -65,9 +68,10 @@ def refused(context: Context, raised: Raised, *topics: str) -> Outcome:
             return Outcome(unsupported=str(raised))
     what = f"{topics[0]}: " if topics else ""
     said = f"{what}expected a result, got {raised}"
+    found = raised_defect(subject, raised, said) if lines is None else defect(subject, "raised", said, lines=lines)
     if subject.origin != "torch" and any(topic.startswith(OPTIONAL) for topic in topics):
-        return Outcome(findings=(note(subject, "not supported", said),))
-    return Outcome(findings=(raised_defect(subject, raised, said),))
+        found = msgspec.structs.replace(found, severity="note", kind="not supported")
+    return Outcome(findings=(found,))
 
 
 def raised_defect(subject: Subject, raised: Raised, message: str) -> Finding:
@@ -80,11 +84,8 @@ def raised_defect(subject: Subject, raised: Raised, message: str) -> Finding:
         return (seen.raised or seen.gradient_raised) is not None
 
     batch = one_row(subject.contract, raised.batch, shows)
-    found = defect(subject, "raised", message, batch=batch)
-    if found.case is None:
-        return found
     gradients = observe(subject, batch, gradients=False).raised is None
-    return msgspec.structs.replace(found, reproduction=text.call_lines(subject, batch, gradients=gradients))
+    return defect(subject, "raised", message, batch=batch, lines=text.call_lines(subject, batch, gradients=gradients))
 
 
 def without_reference(context: Context, error: NoReferenceError) -> Outcome:
@@ -123,9 +124,21 @@ def refusal(context: Context, seen: Observation, *topics: str) -> Outcome | None
     return None if raised is None else refused(context, raised, *topics)
 
 
-def defect(subject: Subject, kind: str, message: str, *, batch: Batch | None = None, output: str = "") -> Finding:
+def defect(
+    subject: Subject, kind: str, message: str, *, batch: Batch | None = None, output: str = "", lines: str | None = None
+) -> Finding:
+    """A defect at a batch, with ``lines`` that show it; else with those of the call, which print the output."""
     case = batch.record() if batch is not None and numbers_in(batch) <= LARGE else None
-    return Finding(severity="defect", kind=kind, output=output, message=f"{subject.name}: {message}", case=case)
+    if lines is None:
+        lines = "" if batch is None else text.given_lines(subject, batch, output)
+    return Finding(
+        severity="defect",
+        kind=kind,
+        output=output,
+        message=f"{subject.name}: {message}",
+        case=case,
+        reproduction=lines,
+    )
 
 
 def told_of_pairs(subject: Subject, found: Crossed) -> Finding:
@@ -150,17 +163,22 @@ def in_rows(subject: Subject, batch: Batch, wrong: Mask, kind: str, message: str
     )
 
 
-def note(subject: Subject, kind: str, message: str, *, batch: Batch | None = None, output: str = "") -> Finding:
-    return msgspec.structs.replace(defect(subject, kind, message, batch=batch, output=output), severity="note")
+def note(
+    subject: Subject, kind: str, message: str, *, batch: Batch | None = None, output: str = "", lines: str | None = None
+) -> Finding:
+    found = defect(subject, kind, message, batch=batch, output=output, lines=lines)
+    return msgspec.structs.replace(found, severity="note")
 
 
-def convention(subject: Subject, kind: str, message: str, *, batch: Batch | None = None, output: str = "") -> Finding:
+def convention(
+    subject: Subject, kind: str, message: str, *, batch: Batch | None = None, output: str = "", lines: str | None = None
+) -> Finding:
     """A defect of a builtin, a note on a loss of a user.
 
     The documentation of a builtin promises it; a user may have chosen otherwise.
     """
     put = defect if subject.origin == "torch" else note
-    return put(subject, kind, message, batch=batch, output=output)
+    return put(subject, kind, message, batch=batch, output=output, lines=lines)
 
 
 def numbers_in(batch: Batch) -> int:
@@ -339,6 +357,8 @@ class Evidence:
     cases: int = 0
     spoiled: int = 0
     """Rows that could not be judged since the Subject gives inf or nan there, and the truth does not."""
+    spoils: Batch | None = None
+    """One of them."""
 
     def add(self, batch: Batch, judged: Iterable[Judged], what: str = "", *, rows: Mask | None = None) -> None:
         """Entries that are bad and that nothing explains; ``rows`` limits the rows that are looked at."""
@@ -372,8 +392,14 @@ class Evidence:
         message = f"{found.message} ({what})" if what else found.message
         found = msgspec.structs.replace(found, message=message, allowed=found.allowed if alone else "")
         if numbers_in(batch) > LARGE:
-            found = msgspec.structs.replace(found, case=None, reproduction="")
+            found = msgspec.structs.replace(found, case=None)
         self.findings[key] = found
+
+    def spoil(self, batch: Batch, rows: Mask) -> None:
+        """Count rows that could not be judged."""
+        self.spoiled += int(rows.sum())
+        if self.spoils is None and rows.any():
+            self.spoils = batch.take(self.subject.contract, np.flatnonzero(rows)[:1])
 
     def put(self, finding: Finding) -> None:
         self.findings.setdefault((finding.output, finding.kind, finding.severity), finding)

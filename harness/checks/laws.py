@@ -152,7 +152,7 @@ def _judge_sign(evidence: Evidence, law: str, at: Side, rows: Mask, *, below: bo
     got = at.got("value")
     if got is None:
         return
-    evidence.spoiled += int((rows & at.smooth("value") & ~at.regular("value")).sum())
+    evidence.spoil(at.batch, rows & at.smooth("value") & ~at.regular("value"))
     rows = rows & at.usable("value")
     evidence.cases += int(rows.sum())
     index = np.flatnonzero(rows & ((got < 0.0) if below else (got != 0.0)))
@@ -173,7 +173,7 @@ def _judge_sibling(
         return
     with np.errstate(all="ignore"):
         want = np.broadcast_to(factor, got.shape) * np.reshape(other, got.shape)
-    evidence.spoiled += int((applies & before.smooth("value") & ~before.regular("value")).sum())
+    evidence.spoil(before.batch, applies & before.smooth("value") & ~before.regular("value"))
     rows = applies & before.usable("value") & np.isfinite(want)
     index = np.flatnonzero(rows & (got != want))
     allowed = before.limits("value", index) if index.size else np.zeros(0)

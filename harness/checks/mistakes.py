@@ -11,12 +11,12 @@ import numpy as np
 
 from harness.binding import Subject, exchanged
 from harness.bounds import UNSTABLE
-from harness.cases import Batch
+from harness.cases import Batch, halves
 from harness.checks.base import Check, Context, Outcome, register
 from harness.checks.grading import coefficients_of, defect, in_rows, reduced_truth, refusal, shaped, told_of_pairs
 from harness.checks.sampling import calm_batches
 from harness.crossed import crossed
-from harness.evaluate import Observation, halves, observe, observe_rows
+from harness.evaluate import Observation, observe, observe_rows
 from harness.findings import reproduction
 from harness.judge import judge
 from harness.mistakes import (

@@ -9,7 +9,7 @@ from numbers import Real
 import msgspec
 import numpy as np
 
-from harness.binding import Call, Option, Subject
+from harness.binding import Option, Subject, Way
 from harness.cases import Batch
 from harness.checks.base import Check, Context, Outcome, register
 from harness.checks.form import identical
@@ -17,7 +17,7 @@ from harness.checks.grading import defect, in_rows, refusal
 from harness.checks.sampling import calm, calm_batches, fitting, mixed_batches, settings_of
 from harness.edges import edges
 from harness.evaluate import Observation, observe, observe_rows
-from harness.findings import show
+from harness.findings import call_text, called, show
 from harness.generate import seeded, sizes
 
 ROWS = 48
@@ -81,7 +81,7 @@ def severity_of(name: str, option: Option) -> str:
 def matters(context: Context, name: str) -> Outcome:
     """An option that is given changes the value or a gradient of some row against its default."""
     subject, option = context.subject, context.subject.given[name]
-    other, rows = replace(subject, call=option.call), 0
+    other, rows = replace(subject, call=option.call, text=option.text), 0
     for batch in _batches(context):
         rows += batch.rows(subject.contract)
         for one, default in zip(_seen(subject, batch), _seen(other, batch), strict=True):
@@ -91,14 +91,17 @@ def matters(context: Context, name: str) -> Outcome:
         f"option {name}: expected to matter, got the same bits with {name}={option.given!r} and with its default "
         f"{option.default!r} in all of {rows} rows: is it stored and never used?"
     )
-    found = msgspec.structs.replace(defect(subject, "option", said), severity=severity_of(name, option))
+    few = batch.take(subject.contract, slice(0, SINGLES))
+    lines = called(subject, few, f"torch.equal(loss, {call_text(other, few)})")
+    found = defect(subject, "option", said, batch=few, lines=lines)
+    found = msgspec.structs.replace(found, severity=severity_of(name, option))
     return Outcome(findings=(found,), cases=rows)
 
 
-def by_position(context: Context, call: Call) -> Outcome:
+def by_position(context: Context, way: Way) -> Outcome:
     """The arguments in the order of the signature, not by name: the same bits."""
     subject = context.subject
-    other, rows = replace(subject, call=call), 0
+    other, rows = replace(subject, call=way.call, text=way.text), 0
     for batch in calm_batches(subject, context.precision, context.device, SINGLES, BY_POSITION):
         rows += batch.rows(subject.contract)
         named, placed = observe_rows(subject, batch), observe_rows(other, batch)
@@ -109,7 +112,7 @@ def by_position(context: Context, call: Call) -> Outcome:
             got = placed.outputs().get(output)
             if got is None or got.shape != want.shape:
                 said = f"{BY_POSITION}: {output}: expected what they give by name, got another shape or nothing"
-                return Outcome(findings=(defect(subject, "position", said, batch=batch, output=output),), cases=rows)
+                return Outcome(findings=(defect(other, "position", said, batch=batch, output=output),), cases=rows)
             off = ~((got == want) | (np.isnan(got) & np.isnan(want)))
             if off.any():
                 wrong = off.reshape(len(off), -1).any(axis=1)
@@ -117,7 +120,7 @@ def by_position(context: Context, call: Call) -> Outcome:
                     f"{BY_POSITION}: {output}: expected {show(float(want[off][0]))} as by name, "
                     f"got {show(float(got[off][0]))}"
                 )
-                found = in_rows(subject, batch, wrong, "position", said, output, repr(float(want[off][0])))
+                found = in_rows(other, batch, wrong, "position", said, output, repr(float(want[off][0])))
                 return Outcome(findings=(found,), cases=rows)
     return Outcome(cases=rows)
 

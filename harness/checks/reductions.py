@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-import msgspec
 import numpy as np
 
 from harness.binding import Subject, accepted
@@ -48,7 +47,7 @@ from harness.contract import Contract
 from harness.crossed import crossed
 from harness.domain import Logits, ignored_index
 from harness.evaluate import Observation, observe
-from harness.findings import call_lines
+from harness.findings import called
 from harness.generate import seeded
 from harness.judge import Judged
 from harness.means import weighs_rows
@@ -56,6 +55,10 @@ from harness.ulp import FLOAT32, FLOAT64, Array, Precision
 from reference.truth import Truth
 
 ROWS = (1, 7, 1000)
+SCORES = 64
+"""Scores of a class that are repeated for all of many."""
+FEW = 7
+"""Rows in the lines of what any of them show."""
 MANY_ROWS = 70_000
 """More elements than the largest number of float16."""
 MANY_CLASSES = 10_000
@@ -86,7 +89,10 @@ def _judged(
     expected = reduced_truth(subject.contract, whole, truth, coefficients)
     evidence.cases += 1
     if seen.shape != ():
-        evidence.put(defect(subject, "shape", f"{what}: expected a scalar, got shape {seen.shape}", batch=whole))
+        few = whole.take(subject.contract, slice(0, FEW))
+        lines = called(subject, few, "tuple(loss.shape)")
+        said = f"{what}: expected a scalar, got shape {seen.shape}"
+        evidence.put(defect(subject, "shape", said, batch=few, lines=lines))
         return []
     # Of what is known to be wrong, one more entry that is says nothing new, and asking it is dear.
     got = {n: a for n, a in shaped(seen, expected).items() if (n, GRADES[UNSTABLE], "defect") not in evidence.findings}
@@ -97,23 +103,34 @@ def _wrong(judged: Iterable[Judged]) -> bool:
     return any(bool((j.bad & (j.excuse == 0)).any()) for j in judged)
 
 
+def _simpler(contract: Contract, batch: Batch) -> Iterator[Batch]:
+    """Halves of the rows; then the same scores again and again, which are fewer to write."""
+    rows = batch.rows(contract)
+    if rows > 1:
+        yield from (batch.take(contract, half) for half in (slice(0, rows // 2), slice(rows // 2, rows)))
+        return
+    scores = {a.name for a in contract.args if isinstance(a.kind, Logits) and "C" in a.dims and not a.shared}
+    repeated = {n: np.resize(a.ravel()[:SCORES], a.shape) if n in scores else a for n, a in batch.args.items()}
+    if any(repeated[n].tobytes() != a.tobytes() for n, a in batch.args.items()):
+        yield replace(batch, args=repeated)
+
+
 def _add_fewer(subject: Subject, whole: Batch, evidence: Evidence, what: str) -> None:
     """The same of as few of the rows as halving finds, where they can be written out."""
     contract, part = subject.contract, whole
-    judged: list[Judged] = []
-    while numbers_in(part) > LARGE and (rows := part.rows(contract)) > 1:
-        for half in (slice(0, rows // 2), slice(rows // 2, rows)):
-            fewer = part.take(contract, half)
+    shown: list[Judged] = []
+    while numbers_in(part) > LARGE:
+        for fewer in _simpler(contract, part):
             seen = observe(subject, fewer)
             truth, coefficients = fewer.truth(contract), coefficients_of(subject, fewer, fewer.reduction)
             judged = [] if seen.raised else _judged(subject, fewer, truth, coefficients, seen, evidence, what)
             if _wrong(judged):
-                part = fewer
+                part, shown = fewer, judged
                 break
         else:
-            return
+            break
     if part is not whole:
-        evidence.add(part, judged, f"{what}, {part.rows(contract)} of them alone")
+        evidence.add(part, shown, f"{what}, {part.rows(contract)} of them alone")
 
 
 def resized(contract: Contract, batch: Batch, rows: int) -> Batch:
@@ -154,7 +171,10 @@ def _reduction(context: Context, reduction: str) -> Outcome:
     if reduction == "mean" and WARNS_MEAN in contract.reductions and subject.origin == "torch":
         seen = observe(subject, replace(batch, reduction="mean"), gradients=False)
         if not any(WARNS_MEAN in w for w in seen.warnings):
-            evidence.put(note(subject, "warning", f"mean: expected the warning that names {WARNS_MEAN}, got none"))
+            said = f"mean: expected the warning that names {WARNS_MEAN}, got none"
+            evidence.put(
+                note(subject, "warning", said, batch=replace(batch, reduction="mean").take(contract, slice(0, FEW)))
+            )
     return evidence.outcome()
 
 
@@ -200,9 +220,8 @@ def _empty(context: Context, reduction: str) -> Outcome:
         evidence.cases += 1
         if seen.value is None or seen.value.shape != (1,) or not np.array_equal(seen.value, [want], equal_nan=True):
             got = None if seen.value is None else seen.value.tolist()
-            evidence.put(
-                defect(subject, "reduction", f"{reduction} of no rows: expected {want}, got {got}", output="value")
-            )
+            said = f"{reduction} of no rows: expected {want}, got {got}"
+            evidence.put(defect(subject, "reduction", said, batch=batch, output="value"))
     return evidence.outcome()
 
 
@@ -248,12 +267,15 @@ def _deprecated(context: Context, size_average: bool | None, reduce: bool | None
     if want == "none":
         ok = seen.shape == shape_of(batch, batch.rows(contract))
         if not ok:
-            evidence.put(defect(subject, "reduction", f"{context.item}: expected no reduction, got shape {seen.shape}"))
+            said = f"{context.item}: expected no reduction, got shape {seen.shape}"
+            lines = called(subject, old, "tuple(loss.shape)")
+            evidence.put(defect(subject, "reduction", said, batch=old, lines=lines))
     else:
         truth, coefficients = batch.truth(contract), coefficients_of(subject, batch, want)
         evidence.add(old, _judged(subject, old, truth, coefficients, seen, evidence, context.item), context.item)
     if not any(re.search("deprecated", w) for w in seen.warnings):
-        evidence.put(note(subject, "warning", f"{context.item}: expected a warning that it is deprecated, got none"))
+        said = f"{context.item}: expected a warning that it is deprecated, got none"
+        evidence.put(note(subject, "warning", said, batch=old))
     return evidence.outcome()
 
 
@@ -305,7 +327,7 @@ def _fixed(context: Context) -> Outcome:
         return Outcome(cases=1)
     if not reduction and seen.shape == () and weighs_rows(subject, calm_):
         said = "a mean of the rows with weights of their own, as those of classes"
-        return Outcome(findings=(note(subject, "reduction", said),), cases=1)
+        return Outcome(findings=(note(subject, "reduction", said, batch=calm_),), cases=1)
     if not reduction:
         wanted = " or ".join(("none", *subject.contract.reductions))
         message = f"expected a result that is {wanted} of the unreduced loss, got shape {seen.shape} and another number"
@@ -316,9 +338,7 @@ def _fixed(context: Context) -> Outcome:
             message += f"; {order}"
         elif subject.contract.own_gradients:
             message += "; where the loss ties its examples together, call the batch B and not N in the declarations"
-        found = defect(subject, "reduction", message, batch=calm_, output="value")
-        lines = call_lines(subject, calm_, gradients=False)
-        return Outcome(findings=(msgspec.structs.replace(found, reproduction=lines),), cases=1)
+        return Outcome(findings=(defect(subject, "reduction", message, batch=calm_, output="value"),), cases=1)
     return _reduction(context, reduction)
 
 
@@ -338,11 +358,9 @@ def _layout(context: Context, layout: str) -> Outcome:
             if name not in one:
                 continue
             if name not in other:
-                evidence.put(
-                    convention(
-                        subject, "shape", f"layout {layout}: {name}: got another shape than the rows", batch=batch
-                    )
-                )
+                said = f"layout {layout}: {name}: got another shape than the rows"
+                shape = called(subject, batch, "tuple(loss.shape)") if name == "value" else None
+                evidence.put(convention(subject, "shape", said, batch=batch, output=name, lines=shape))
                 continue
             if name != "value" and contract.arg(name).shared:
                 continue
@@ -359,10 +377,12 @@ def _layout(context: Context, layout: str) -> Outcome:
                 off = differ[index] & ~(np.abs(one[name][index] - other[name][index]) <= 2.0 * limits)
             worse = index[off.reshape(len(off), -1).any(axis=1)]
             if worse.size:
-                row = batch.take(contract, worse[:1])
+                # Enough rows beside it for every layout to be another shape.
+                first = 4 * (int(worse[0]) // 4)
+                few = batch.take(contract, slice(first, first + 4))
                 want, got = one[name][worse[0]].tolist(), other[name][worse[0]].tolist()
                 said = f"layout {layout}: {name}: expected the rows' {want}, got {got}"
-                evidence.put(defect(subject, "layout", said, batch=row, output=name))
+                evidence.put(defect(subject, "layout", said, batch=few, output=name))
     return evidence.outcome()
 
 

@@ -128,7 +128,7 @@ def judge_relation(
     for name, rows, broken, want, got in related(before, after, applies, factor, outputs or {}):
         if name == "value":
             evidence.cases += int(rows.sum())
-            evidence.spoiled += int((applies & after.smooth(name) & ~after.regular(name)).sum())
+            evidence.spoil(after.batch, applies & after.smooth(name) & ~after.regular(name))
         if broken.size:
             at = int(broken[0])
             evidence.put(broken_law(evidence.subject, law, after, at, name, want[at], got[at], broken.size, rows.sum()))
@@ -163,7 +163,7 @@ def finished(context: Context, evidence: Evidence) -> Outcome:
             said = f"{context.item}: not judged, for all rows are inf or nan beside each other: {INDEPENDENT!r} fails"
             return Outcome(unsupported=said)
         said = f"{context.item}: expected a finite value in some row, got none in {evidence.spoiled}"
-        return Outcome(findings=(defect(context.subject, "law", said),))
+        return Outcome(findings=(defect(context.subject, "law", said, batch=evidence.spoils, output="value"),))
     if not evidence.cases and not (context.subject.lacks or context.subject.held):
         raise VacuousCheckError(
             f"{context.subject.name}: {context.item}: applied to no row in {context.precision.name}"

@@ -25,7 +25,7 @@ from harness.checks.grading import (
 from harness.deviations import Mask
 from harness.domain import ClassIndex
 from harness.evaluate import Observation, observe_rows
-from harness.findings import show
+from harness.findings import called, show
 from harness.judge import Judged, judge
 from harness.special import Special, numbers
 from harness.ulp import FLOAT64, Array, Precision
@@ -138,9 +138,8 @@ def special(context: Context) -> Outcome:
     evidence.add(batch, found, row.condition)
     value = next((j for j in found if j.name == "value"), None)
     if value is None:
-        evidence.put(
-            defect(subject, "shape", f"{row.condition}: expected shape {exact.shape}, got {seen.shape}", batch=batch)
-        )
+        said = f"{row.condition}: expected shape {exact.shape}, got {seen.shape}"
+        evidence.put(defect(subject, "shape", said, batch=batch, lines=called(subject, batch, "tuple(loss.shape)")))
         return evidence.outcome()
     # The inputs of a published number may not be numbers of the dtype: then the formula alone judges.
     same = bool(np.all(satisfies(row.want, exact)))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
+
 from harness import records
 from harness.binding import Subject
 from harness.bounds import GRADES
@@ -46,7 +48,8 @@ def _keeps(context: Context, grade: str, *, gradients: bool) -> Outcome:
         got = measured(tally)
         if got > GRADES.index(grade):
             said = f"{tally.output}: declared to be {grade} or better: expected no worse, got {GRADES[got]}"
-            evidence.put(defect(context.subject, "grade", said, output=tally.output))
+            found = defect(context.subject, "grade", said, output=tally.output, lines=tally.worst_reproduction)
+            evidence.put(msgspec.structs.replace(found, case=tally.worst, got=tally.worst_got, want=tally.worst_want))
     return evidence.outcome()
 
 
