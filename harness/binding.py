@@ -14,7 +14,7 @@ from harness.contract import Contract
 from harness.deviations import Departure, Fault
 from harness.held import called, dtype_of
 from harness.part import Part
-from harness.reducing import KEYWORD, Reducing, reducing
+from harness.reducing import KEYWORD, Reducing, known_as, parameter_of, reducing
 from harness.specimen import Declared
 from harness.ulp import PRECISIONS, Precision
 
@@ -214,11 +214,12 @@ def reductions_of(
     """
     held = {**fixed_by_partial(loss), **(options or {})}
     if KEYWORD in held and not declared:
-        return Reducing(refused=dict.fromkeys(wanted, f"held at {held[KEYWORD]!r}"))
+        said = held[KEYWORD]
+        return Reducing(held=known_as(said, wanted), refused=dict.fromkeys(wanted, f"held at {said!r}"))
     constructed = inspect.isclass(loss)
     _, _, open_ended = constructor(loss) if constructed else accepted(called_part(loss))
     try:
-        return reducing(
+        found = reducing(
             loss.__init__ if constructed else None,
             called_part(loss),
             wanted,
@@ -227,6 +228,8 @@ def reductions_of(
         )
     except ValueError as error:
         raise BindingError(str(error)) from None
+    ready = not found.said and parameter_of(type(loss).__init__, KEYWORD) is not None
+    return replace(found, held=known_as(getattr(loss, KEYWORD, None), wanted)) if ready else found
 
 
 def fixed_by_partial(loss: Any) -> dict[str, Any]:

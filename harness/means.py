@@ -20,6 +20,8 @@ NEAR = 1e-4
 """Relative difference by which a mean is recognised; how good it is, is judged after."""
 EXACT = 1e-6
 """The same of a mean whose weights are found from pairs of rows, in float64."""
+APART = 1e-2
+"""Relative growth that is no rounding."""
 FEWEST = 3
 """Rows that have to count for weights to be told."""
 OTHER_WEIGHTS = "a mean with weights of its own, which is not compared with the rows"
@@ -96,6 +98,28 @@ def weighs_rows(subject: Subject, batch: Batch) -> bool:
     counted = weights > 0.0
     want = np.sum(weights[counted] * alone[counted]) / np.sum(weights)
     return bool(np.isclose(result(*rows), want, rtol=EXACT, atol=0.0))
+
+
+def growth(subject: Subject, batch: Batch) -> float:
+    """How many times as large the result of every row twice is; nan where that is not told."""
+    rows = np.arange(batch.rows(subject.contract))
+    seen = [
+        observe(subject, batch.take(subject.contract, index), gradients=False).value
+        for index in (rows, np.tile(rows, 2))
+    ]
+    if any(v is None or v.size != 1 for v in seen):
+        return np.nan
+    one, twice = (float(v.ravel()[0]) for v in seen if v is not None)
+    with np.errstate(all="ignore"):
+        return float(np.float64(twice) / np.float64(one))
+
+
+def grows(subject: Subject, batch: Batch) -> str:
+    """What is said where a result grows with the number of rows; empty where it does not."""
+    times = growth(subject, batch)
+    if not (np.isfinite(times) and times > 1.0 + APART):
+        return ""
+    return f"it grows with the number of examples: with every example twice it is {times:.3g} times as large"
 
 
 def _rows_of(subject: Subject, batch: Batch) -> Array:

@@ -297,15 +297,17 @@ def of_gradient(name: str, got: Array, truth: Array, tolerance: float) -> str:
     return f"the gradient with respect to {name} is {ratio:.6g} times that of the value, which is right"
 
 
+def close_to(got: float, want: float, within: float = FAR) -> bool:
+    """Whether two reduced results are the same, relative to the larger."""
+    return abs(got - want) <= within * max(abs(got), abs(want))
+
+
 def of_reduction(reduction: str, got: float, wanted: Mapping[str, float], tolerance: float) -> str:
     """Which other reduction a reduced loss is; empty where it is its own, or none. ``wanted`` holds all of them."""
 
-    def near(name: str, within: float) -> bool:
-        return abs(got - wanted[name]) <= within * max(abs(got), abs(wanted[name]))
-
-    if near(reduction, FAR):
+    if close_to(got, wanted[reduction]):
         return ""
-    other = next((name for name in wanted if name != reduction and near(name, tolerance)), "")
+    other = next((name for name in wanted if name != reduction and close_to(got, wanted[name], tolerance)), "")
     if not other:
         return ""
     grows = ", which grows with the number of examples" if (reduction, other) == ("mean", "sum") else ""

@@ -23,6 +23,8 @@ class Reducing:
     """Whether only ``**kwargs`` may take them, which a call shows."""
     default: str = ""
     """Our name of the one that it gives where none is asked for, if that is known."""
+    held: str = ""
+    """Our name of the one at which an option or an attribute holds it; what it gives may be another."""
     refused: Mapping[str, str] = field(default_factory=dict)
     """Our name -> why it is not asked for."""
 
@@ -99,6 +101,13 @@ def standard(parameter: inspect.Parameter | None, wanted: Iterable[str]) -> dict
 
 def _member(kind: type[Enum], ours: str) -> Enum | None:
     return next((m for m in kind if ours in (m.name.casefold(), str(m.value).casefold())), None)
+
+
+def known_as(value: Any, wanted: Iterable[str]) -> str:
+    """Our name of a value of ``reduction``; empty where it is none of them."""
+    if isinstance(value, Enum):
+        return next((ours for ours in wanted if _member(type(value), ours) is value), "")
+    return next((ours for ours in wanted if value == ours), "") if isinstance(value, str) else ""
 
 
 def asked(declared: Any) -> dict[str, Any]:

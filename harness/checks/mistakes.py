@@ -19,10 +19,12 @@ from harness.crossed import crossed
 from harness.evaluate import Observation, observe, observe_rows
 from harness.findings import reproduction
 from harness.judge import judge
+from harness.means import grows
 from harness.mistakes import (
     FAR,
     FEWEST,
     close,
+    close_to,
     exchanged_in_torch,
     explains,
     explanation,
@@ -184,10 +186,10 @@ def _of_reductions(subject: Subject, batch: Batch) -> list[Finding]:
     contract = subject.contract
     names = [name for name in subject.reductions if name in contract.reductions]
     found: list[Finding] = []
-    if len(names) < 2 or contract.coupled:
+    if not names or contract.coupled:
         return found
     truth, rows = batch.truth(contract), batch.rows(contract)
-    coefficients = {name: coefficients_of(subject, batch, name) for name in names}
+    coefficients = {name: coefficients_of(subject, batch, name) for name in contract.reductions}
     wanted = {
         n: float(reduced_truth(contract, replace(batch, reduction=n), truth, c).value.exact.ravel()[0])
         for n, c in coefficients.items()
@@ -198,7 +200,10 @@ def _of_reductions(subject: Subject, batch: Batch) -> list[Finding]:
         if seen.value is None or seen.shape != ():
             continue
         got = float(seen.value.ravel()[0])
-        if says := of_reduction(name, got, wanted, TOLERANCE):
+        says = of_reduction(name, got, wanted, TOLERANCE)
+        if name == "mean" and not says and not close_to(got, wanted[name]) and (growing := grows(subject, whole)):
+            says = f"reduction={name!r}: {growing}"
+        if says:
             want = wanted[name]
             said = f"{says}: expected {want!r} of {rows} rows, got {got!r}"
             lines = reproduction(subject, whole, "value", want)

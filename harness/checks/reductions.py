@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 
 from harness.binding import Subject, accepted
@@ -50,7 +51,8 @@ from harness.evaluate import Observation, observe
 from harness.findings import called
 from harness.generate import seeded
 from harness.judge import Judged
-from harness.means import weighs_rows
+from harness.means import grows, weighs_rows
+from harness.records import Finding
 from harness.ulp import FLOAT32, FLOAT64, Array, Precision
 from reference.truth import Truth
 
@@ -309,8 +311,10 @@ def fixed_reduction(subject: Subject, p: Precision = FLOAT32) -> str:
     for name in contract.reductions:
         want = float(reduced_truth(contract, batch, truth, coefficients_of(subject, batch, name)).value.exact[0])
         distances[name] = abs(float(seen.value.ravel()[0]) - want) / max(abs(want), 1e-300)
-    best = min(distances, key=lambda n: distances[n])
-    return best if seen.shape == () and distances[best] <= near else ""
+    close = [n for n in sorted(distances, key=lambda n: distances[n]) if distances[n] <= near]
+    if seen.shape != () or not close:
+        return ""
+    return subject.reducing.held if subject.reducing.held in close else close[0]
 
 
 def _fixed(context: Context) -> Outcome:
@@ -332,14 +336,40 @@ def _fixed(context: Context) -> Outcome:
         wanted = " or ".join(("none", *subject.contract.reductions))
         message = f"expected a result that is {wanted} of the unreduced loss, got shape {seen.shape} and another number"
         cross = crossed(subject, calm_)
+        order = "" if cross is not None else order_matters(subject, calm_)
         if cross is not None:
             message += f"; {cross.says}"
-        elif order := order_matters(subject, calm_):
+        elif order:
             message += f"; {order}"
-        elif subject.contract.own_gradients:
+        else:
+            message += f"; {growing}" if (growing := grows(subject, calm_)) else ""
+        if subject.contract.own_gradients and not (cross or order):
             message += "; where the loss ties its examples together, call the batch B and not N in the declarations"
         return Outcome(findings=(defect(subject, "reduction", message, batch=calm_, output="value"),), cases=1)
-    return _reduction(context, reduction)
+    outcome = _reduction(context, reduction)
+    return replace(outcome, findings=(*_meant(subject, calm_, reduction), *outcome.findings))
+
+
+GROWS = "the result is the sum of the examples, which grows with their number"
+
+
+def _meant(subject: Subject, batch: Batch, reduction: str) -> Iterator[Finding]:
+    """A fixed result that is not what the loss says it is, or, where it says nothing, what its Contract does.
+
+    Nothing but its name promises the second.
+    """
+    held, contract = subject.reducing.held, subject.contract
+    if held and held != reduction:
+        grows_ = ", which grows with the number of examples" if reduction == "sum" else ""
+        said = f"it is made with reduction={held!r} and gives the {reduction}{grows_}"
+        yield defect(subject, "mistake", said, batch=batch, output="value")
+    elif not held and reduction == "sum" and "mean" in contract.reductions and not contract.own_gradients:
+        said = (
+            f"{GROWS}: expected their mean, which {contract.name} is where nothing else is asked for; "
+            "if the sum is meant, declare it: reductions={'sum': {}}"
+        )
+        found = defect(subject, "mistake", said, batch=batch, output="value")
+        yield msgspec.structs.replace(found, severity="weakness")
 
 
 def _layout(context: Context, layout: str) -> Outcome:
