@@ -125,6 +125,7 @@ def validate(
     from harness import records
     from harness.confined import RefusedError, Supervisor
     from harness.wire import Limits, Request
+
     for option, value in (("--time-limit", time_limit), ("--memory-limit", memory_limit)):
         if not value > 0:
             _usage(f"{option}: expected a positive number, got {value:g}")
