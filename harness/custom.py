@@ -49,7 +49,7 @@ from reference.truth import Truth
 
 Inputs = Mapping[str, Structure] | Sequence[Structure]
 PARAMETER = "parameter_"
-SCALE_ROWS = 16
+SCALE_ROWS = 32
 """Calm rows that tell how large and how steep a loss is."""
 IGNORED = "ignore_index"
 """What every loss of torch calls the class index of elements that do not count."""
@@ -420,4 +420,4 @@ def _probed(subject: Subject, oracle: Values | None, loss: Any) -> Subject:
         raise NoReferenceError(
             f"{subject.name}: expected one value of a batch, or one for each of its elements, got shape {seen.shape}"
         )
-    return referenced(subject, next(calm_batches(subject, FLOAT64, "cpu", SCALE_ROWS, "probe")), oracle)
+    return referenced(subject, batch, next(calm_batches(subject, FLOAT64, "cpu", SCALE_ROWS, "scale")), oracle)

@@ -33,9 +33,11 @@ def all_ignored(contract: Contract, batch: Batch) -> npt.NDArray[np.bool_]:
 
 
 def _ignoring(contract: Contract, batch: Batch) -> dict[str, Any]:
-    """The class indices with the ignored one everywhere."""
+    """The class index with the ignored one everywhere; nothing where several may be meant, as of the law of it."""
     targets = [a.name for a in contract.args if isinstance(a.kind, ClassIndex) and a.name in batch.args]
-    return {n: np.full_like(batch.args[n], contract.ignores) for n in targets if contract.ignores is not None}
+    if contract.ignores is None or len(targets) != 1:
+        return {}
+    return {n: np.full_like(batch.args[n], contract.ignores) for n in targets}
 
 
 def _constant(arg: Arg, values: Any, constant: float, precision: Precision, ignored: int | None) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,32 +29,38 @@ class Scale:
     """How large and how steep a loss is at calm inputs, so that a factor of the loss is one of its bounds."""
 
     value: float = 1.0
-    """Median of the values that are not 0."""
+    """Upper quartile of the values that are not 0: half of all predictions may be right, and say little of it."""
     slope: float = 1.0
-    """Median of the slopes that are not 0: of the sums over an argument, the largest of a row."""
+    """Upper quartile of the slopes that are not 0: of the sums over an argument, the largest of a row."""
 
     @property
     def text(self) -> str:
         """What a Contract says of it."""
         return (
             f"B_ref = abs(f); B_abs = {self.value:.3g} + {self.slope:.3g} x, x the largest input magnitude, for the "
-            f"values and slopes of the loss at calm inputs; of a gradient {self.slope:.3g} (1 + x) + its largest entry "
-            "in the row, + what rounding of the adjoints moves, times 1/u"
+            f"values and slopes of the loss at calm inputs; of a gradient {self.slope:.3g} (1 + x) + its largest "
+            "entry in the row, + what rounding of the adjoints moves, times 1/u"
         )
 
 
-def scale_of(truth: Truth) -> Scale:
+def scale_of(truths: Sequence[Truth]) -> Scale:
     """The Scale of a loss by what it is at calm inputs."""
-    slopes = [np.abs(g.exact).reshape(len(g.exact), -1).sum(axis=1) for g in truth.gradients.values()]
-    slope = _middle(np.max(slopes, axis=0)) if slopes else 0.0
-    value = _middle(np.abs(truth.value.exact))
+    values = np.abs(np.concatenate([t.value.exact for t in truths]))
+    slope, value = _upper(np.concatenate([_slopes(t) for t in truths])), _upper(values)
     return Scale(value=value or slope or 1.0, slope=slope or value or 1.0)
 
 
-def _middle(sizes: Array) -> float:
-    """Of the sizes that are numbers and not 0; 0 where none is."""
+def _slopes(truth: Truth) -> Array:
+    """The slope of every row."""
+    each = [np.abs(g.exact).reshape(len(g.exact), -1).sum(axis=1) for g in truth.gradients.values()]
+    steepest: Array = np.max(each, axis=0) if each else np.zeros(0)
+    return steepest
+
+
+def _upper(sizes: Array) -> float:
+    """The upper quartile of the sizes that are numbers and not 0; 0 where none is."""
     known = sizes[np.isfinite(sizes) & (sizes > 0.0)]
-    return float(np.sort(known)[len(known) // 2]) if known.size else 0.0
+    return float(np.sort(known)[3 * len(known) // 4]) if known.size else 0.0
 
 
 def _over_rows(array: npt.NDArray[Any], ndim: int) -> Array:
@@ -151,12 +157,19 @@ def asked(values: Values, batch: Batch, rows: int) -> Array:
     return found
 
 
-def referenced(subject: Subject, batch: Batch, values: Values | None = None) -> Subject:
-    """The Subject with a reference of its own in its Contract, in the scale of the loss at the rows of a calm batch.
+def referenced(subject: Subject, batch: Batch, calm: Batch, values: Values | None = None) -> Subject:
+    """The Subject with a reference of its own in its Contract, in the scale that the loss has at calm rows.
 
-    Raises NoReferenceError where they have none.
+    Raises NoReferenceError where ``batch`` has none.
     """
-    scale = scale_of(Itself(subject, values).truth(**batch.args))
+    plain = Itself(subject, values)
+    few = plain.truth(**batch.args)
+    # Apart, since rows may spoil each other, which is for the checks to find.
+    rows = [calm.take(subject.contract, slice(r, r + 1)) for r in range(calm.rows(subject.contract))]
+    try:
+        scale = scale_of([plain.truth(**row.args) for row in (rows if subject.takes_none else [calm])])
+    except NoReferenceError:  # some row is outside its domain
+        scale = scale_of([few])
     own = Itself(subject, values, scale)
     dear = not subject.takes_none and not own.maps(batch)
     contract = replace(

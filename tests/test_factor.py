@@ -138,8 +138,31 @@ def test_rows_without_a_loss_or_a_slope_say_nothing_of_the_scale() -> None:
         of = {"x": output(np.array(gradient), absolute=1.0)}
         return Truth(value=output(np.array(value), absolute=1.0), gradients=of)
 
-    scale = scale_of(truth([0.0, 4.0, np.inf, 0.0], [[0.0, 0.0], [1.0, -2.0], [np.nan, 1.0], [0.0, 0.0]]))
+    scale = scale_of([truth([0.0, 4.0, np.inf], [[0.0, 0.0], [1.0, -2.0], [np.nan, 1.0]]), truth([0.0], [[0.0, 0.0]])])
     assert (scale.value, scale.slope) == (4.0, 3.0)
-    flat = scale_of(truth([0.0, 0.0], [[0.0], [0.0]]))
+    flat = scale_of([truth([0.0, 0.0], [[0.0], [0.0]])])
     assert (flat.value, flat.slope) == (1.0, 1.0)
     assert "B_abs = 1 + 1 x" in flat.text
+
+
+def test_rows_that_spoil_each_other_do_not_widen_their_own_bounds() -> None:
+    def by_place(x: Tensor, y: Tensor) -> Tensor:
+        return (x - y) ** 2 * (torch.arange(len(x)) + 1)
+
+    plain = custom(lambda x, y: (x - y) ** 2, ["real(N)"] * 2, name="it")
+    assert custom(by_place, ["real(N)"] * 2, name="it").contract.slope == plain.contract.slope
+
+
+@pytest.mark.parametrize("declared", ["logits(N, C)", "embedding(N, C)", "real(N, C, low=-16, high=16)"])
+def test_the_slope_of_a_mean_of_magnitudes_is_1(declared: str) -> None:
+    subject = custom(lambda x: x.abs().mean(1), [declared])
+    assert subject.contract.slope == pytest.approx(1.0)
+
+
+def test_half_of_all_predictions_may_be_right() -> None:
+    inputs = ["logits(N, largest=16.0)", "binary(N)"]
+    for seed in range(8):
+        subject = custom(
+            lambda x, y: F.binary_cross_entropy_with_logits(x, y, reduction="none"), inputs, name=f"it{seed}"
+        )
+        assert 0.5 < subject.contract.slope < 1.01
