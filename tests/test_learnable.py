@@ -114,7 +114,7 @@ def test_a_value_for_a_whole_batch_is_not_added_up() -> None:
     [
         (table, "B", r"table: expected one value of a batch, or one for each of its elements, got shape \(6, 6\)"),
         (pair, "B", r"pair: expected one value of a batch, or one for each of its elements, got shape \(2,\)"),
-        (pair, "N", r"pair in float64: expected one value a row, shape \(16,\), got \(32,\)"),
+        (pair, "N", r"pair in float64: expected one value a row, shape \(3,\), got \(6,\)"),
     ],
 )
 def test_another_shape_is_told_in_one_line(loss: object, dims: str, said: str) -> None:
