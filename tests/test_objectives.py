@@ -28,6 +28,13 @@ from examples.objectives import (
 )
 from lossproof import Result, validate
 from lossproof.inputs import positive, real
+from suites.specimens.objectives import (
+    l2_of_biases_too,
+    mean_over_all,
+    nothing_by_nothing,
+    roots_of_squares,
+    sigma_for_variance,
+)
 
 DTYPES = ("float32", "bfloat16")
 ACCURACY = ("value", "gradient", "range")
@@ -64,17 +71,8 @@ def sum_without_magnitudes(x: Tensor) -> Tensor:
     return x.sum(dim=1)
 
 
-def roots_of_squares(x: Tensor) -> Tensor:
-    """An infinite slope times 0 at 0."""
-    return x.square().sqrt().sum(dim=1)
-
-
 def l1_of_biases_too(parameters: Mapping[str, Tensor]) -> Tensor:
     return ALPHA * torch.stack([p.abs().sum() for p in parameters.values()]).sum()
-
-
-def l2_of_biases_too(parameters: Mapping[str, Tensor]) -> Tensor:
-    return 0.5 * ALPHA * torch.stack([p.square().sum() for p in parameters.values()]).sum()
 
 
 def l2_without_half(parameters: Mapping[str, Tensor]) -> Tensor:
@@ -115,12 +113,6 @@ def never_capped(error: Tensor, mean: Tensor, log_variance: Tensor, epoch: int =
     return _annealed(error, mean, log_variance, epoch / WARM_UP)
 
 
-def sigma_for_variance(losses: Tensor, log_variances: Tensor) -> Tensor:
-    """The logarithm of the standard deviation taken for that of the variance."""
-    sigma = torch.exp(log_variances)
-    return (losses / (2 * sigma.square()) + torch.log(sigma)).sum(dim=1)
-
-
 def without_log(losses: Tensor, log_variances: Tensor) -> Tensor:
     """Smallest where every task is given up."""
     return 0.5 * (torch.exp(-log_variances) * losses).sum(dim=1)
@@ -128,14 +120,6 @@ def without_log(losses: Tensor, log_variances: Tensor) -> Tensor:
 
 def mask_after_the_mean(input: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     return (input - target).square().mean(dim=1) * mask.any(dim=1)
-
-
-def mean_over_all(input: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    return ((input - target).square() * mask).mean(dim=1)
-
-
-def nothing_by_nothing(input: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    return ((input - target).square() * mask).sum(dim=1) / mask.sum(dim=1)
 
 
 PLANTED: list[tuple[str, Callable[..., Tensor], dict[str, Any], tuple[str, str]]] = [

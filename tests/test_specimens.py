@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from examples.objectives import OBJECTIVES, masked_mean
 from harness import records, registry
 from harness.effort import QUICK
 from harness.plan import plan
 from harness.run import declarations, run
 from harness.specimen import Declared
+from lossproof.inputs import mask, real
 from suites.specimens import specimens
-from suites.specimens.specimen import Specimen, reduced
+from suites.specimens.objectives import mean_over_all
+from suites.specimens.specimen import Objective, Specimen, reduced
 from tests.controls.control import OF_TORCH
 
 SHOWS = {"value": ("absolute-only",), "gradient": ("absolute-only",)}
@@ -87,6 +91,47 @@ def test_a_declaration_that_promises_nothing_is_refused(options: Mapping[str, An
         Declared(**{"form": "usual", "source": "here", "shows": {}, **options})
 
 
+# -- objectives, which have no Contract --------------------------------------------------------------------------------
+
+
+def objective(loss: Any, checks: tuple[str, ...], **declared: Any) -> list[records.Trial]:
+    """The verdicts on a form of the mean of squares that counts what a mask does, against its values in NumPy."""
+
+    def oracle(input: Any, target: Any, mask: Any) -> Any:
+        return (np.where(mask, input - target, 0.0) ** 2).sum(axis=1) / np.maximum(mask.sum(axis=1), 1)
+
+    inputs = {"input": real("N", "D"), "target": real("N", "D"), "mask": mask("N", "D")}
+    kept = Objective(loss=loss, inputs=inputs, oracle=oracle, source="here", **declared)
+    trials = plan([kept.subject()], dtypes=("float32",), devices=("cpu",), checks=checks)
+    lines = [line for trial in trials for line in run(trial, QUICK, strict=True)]
+    return [line for line in lines if isinstance(line, records.Trial)]
+
+
+def test_a_sound_objective_passes_what_the_suites_ask() -> None:
+    found = objective(masked_mean, ("value", "gradient", "edges", "laws", "specimen"), form="sound", grade="few-ulp")
+    assert {t.verdict for t in found} == {"pass"}
+    assert found[0].subject == "objective/masked_mean"
+
+
+def test_an_objective_that_is_wrong_fails_unless_it_is_known_for_it() -> None:
+    (value,) = objective(mean_over_all, ("value",), form="sound", grade="few-ulp")
+    assert value.verdict == "fail"
+    assert {f.kind for f in value.findings} == {"absolute-only", "unstable"}
+    assert all("from suites.specimens.objectives import mean_over_all" in f.reproduction for f in value.findings)
+    shows = {"value": ("absolute-only", "unstable")}
+    assert [t.verdict for t in objective(mean_over_all, ("value",), form="wild", shows=shows)] == ["fault"]
+
+
+def test_what_an_objective_is_known_for_and_does_not_show_is_stale() -> None:
+    found = objective(masked_mean, ("specimen",), form="wild", shows={"edges": ("nan",)})
+    assert verdicts(found) == {"specimen: edges: nan": "stale"}
+
+
+def test_every_objective_of_the_examples_is_judged_by_the_suites() -> None:
+    kept = [(s.loss, dict(s.init)) for s in specimens() if isinstance(s, Objective) and s.form == "sound"]
+    assert kept == [(o.loss, dict(o.init)) for o in OBJECTIVES]
+
+
 OF_TORCH_WITH_BOTH = (
     "l1_loss",
     "mse_loss",
@@ -98,7 +143,7 @@ OF_TORCH_WITH_BOTH = (
 
 def test_every_loss_beyond_torch_and_the_commonest_of_torch_have_a_usual_and_a_sound_form() -> None:
     forms: dict[str, set[str]] = {}
-    for specimen in specimens():
+    for specimen in (s for s in specimens() if isinstance(s, Specimen)):
         forms.setdefault(specimen.like, set()).add(specimen.form)
     beyond = set(registry.contracts()) - set(OF_TORCH) | set(OF_TORCH_WITH_BOTH)
     assert {name for name in beyond if not forms.get(name, set()) >= {"usual", "sound"}} == set()

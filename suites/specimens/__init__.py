@@ -6,10 +6,10 @@ import importlib
 import pkgutil
 
 from harness.binding import Subject
-from suites.specimens.specimen import Specimen
+from suites.specimens.specimen import Objective, Specimen
 
 
-def specimens() -> tuple[Specimen, ...]:
+def specimens() -> tuple[Specimen | Objective, ...]:
     """Every specimen, in the order of modules and of their tables."""
     modules = (importlib.import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__))
     return tuple(s for module in modules for s in getattr(module, "SPECIMENS", ()))
