@@ -10,7 +10,7 @@ import numpy as np
 from harness.binding import Subject
 from harness.cases import Batch
 from harness.domain import Arg
-from harness.evaluate import observe
+from harness.evaluate import observe, singly
 from harness.ulp import FLOAT64, Array
 
 ROWS = 5
@@ -38,8 +38,10 @@ def crossed(subject: Subject, batch: Batch) -> Crossed | None:
     if contract.coupled or few.rows(contract) < ROWS or len(args) < 2:
         return None
     whole = observe(subject, few, gradients=False).value
-    alone = _singles(subject, few)
-    if whole is None or alone is None or any(_near(whole, want) for want in (alone, *_reduced(alone))):
+    alone = singly(subject, few)
+    if whole is None or alone is None or not np.isfinite(alone).all():
+        return None
+    if any(_near(whole, want) for want in (alone, *_reduced(alone))):
         return None
     for arg in args[:-1] if len(args) == 2 else args:
         pairs = _pairs(subject, few, arg)
@@ -48,25 +50,14 @@ def crossed(subject: Subject, batch: Batch) -> Crossed | None:
     return None
 
 
-def _singles(subject: Subject, batch: Batch) -> Array | None:
-    """The loss of each row in a call of its own."""
-    found = []
-    for row in range(batch.rows(subject.contract)):
-        value = observe(subject, batch.take(subject.contract, slice(row, row + 1)), gradients=False).value
-        if value is None or value.size != 1 or not np.isfinite(value).all():
-            return None
-        found.append(float(value.ravel()[0]))
-    return np.array(found)
-
-
 def _pairs(subject: Subject, batch: Batch, arg: Arg) -> Array | None:
     """(i, j) -> the loss of one argument from row i and all others from row j."""
     rows = batch.rows(subject.contract)
     own, others = np.repeat(np.arange(rows), rows), np.tile(np.arange(rows), rows)
     met = batch.take(subject.contract, others)
     met = replace(met, args={**met.args, arg.name: batch.args[arg.name][own]})
-    values = _singles(subject, met)
-    return None if values is None else values.reshape(rows, rows)
+    values = singly(subject, met)
+    return None if values is None or not np.isfinite(values).all() else values.reshape(rows, rows)
 
 
 def _reduced(values: Array) -> Iterator[Array]:

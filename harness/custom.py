@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import random
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import combinations
 from typing import Any
 
-import numpy as np
 import torch
 
 from harness.adapter import Adapter, defaults_of, fixed_options, label_of, with_options
 from harness.annotations import read
 from harness.binding import (
-    BindingError,
     Call,
     Option,
     Subject,
@@ -31,9 +28,10 @@ from harness.binding import (
 from harness.cases import Batch, NoReferenceError
 from harness.checks.sampling import calm_batches
 from harness.conduct import calling
+from harness.constructed import constructed
 from harness.contract import Arrange, Contract
 from harness.domain import Arg, Kind, Learned, learned
-from harness.evaluate import Raised, observe, observe_rows, settled, tensors_of
+from harness.evaluate import observe, observe_rows, settled, tensors_of
 from harness.held import hint
 from harness.inputs import BATCH, Input, InputsError, Structure, flattened, parsed, sizes_of, structured
 from harness.itself import GRADIENTS_SELF_REFERENCED, SELF_REFERENCED, Values, referenced
@@ -134,7 +132,8 @@ def custom(
     options = dict(init or {})
     fixed = fixed_options(loss, options)
     reducing = reductions_of(fixed, REDUCTIONS, reductions, options)
-    ready, built, reducing = _made(fixed, reducing, label, options, reductions or {})
+    built = constructed(fixed, reducing, label, options, reductions or {})
+    ready, reducing = built.ready, built.reducing
     structures = _named(inputs, ready)
     try:
         told = read(ready, [name.lstrip("*") for name in structures])
@@ -157,7 +156,7 @@ def custom(
     only = only_positional(called_part(ready))
     adapter = Adapter(
         loss=ready,
-        built=built,
+        built=built.of_reduction,
         expression=with_options(expression or label, options),
         constructed=isinstance(loss, type),
         structures={n: structures[n] for n in dict.fromkeys((*(p for p in only if p in structures), *structures))},
@@ -201,44 +200,6 @@ def custom(
     )
     subject = _probed(subject, oracle, ready)
     return replace(subject, contract=_with_caveat(subject.contract, _added(adapter)))
-
-
-def _made(
-    fixed: Any, reducing: Reducing, label: str, options: Mapping[str, Any], declared: Collection[str]
-) -> tuple[Any, dict[str, Any], Reducing]:
-    """The loss ready to be called, an object for every reduction that its constructor takes, and what it takes.
-
-    All objects are made of the same random numbers.
-    """
-    if not isinstance(fixed, type):
-        return fixed, {}, reducing
-    draws = torch.get_rng_state(), random.getstate(), np.random.get_state()  # noqa: NPY002  the one that losses use
-
-    def made(keywords: Mapping[str, Any]) -> Any:
-        torch.set_rng_state(draws[0])
-        random.setstate(draws[1])
-        np.random.set_state(draws[2])  # noqa: NPY002
-        return fixed(**keywords)
-
-    constructor: Any = getattr(fixed, "__init__")  # noqa: B009
-    own = parameter_of(constructor, "reduction")
-    needed = own is not None and own.default is own.empty
-    try:
-        ready = made(reducing.of_constructor("none") if needed else {})
-    except TypeError as error:
-        raise BindingError(f"{label}: cannot be constructed with {options or 'no options'}: {error}") from None
-    built, refused = {}, {}
-    for name in reducing.said:
-        if keywords := reducing.of_constructor(name):
-            try:
-                built[name] = made(keywords)
-            except Exception as error:
-                if name in declared:
-                    raise BindingError(
-                        f"reductions: {name}: {label} cannot be constructed with {keywords}: {error}"
-                    ) from None
-                refused[name] = f"raises {Raised.of(error)}"
-    return ready, built, reducing.without(refused)
 
 
 def _reduced(
@@ -306,10 +267,11 @@ def _given(
             continue
         try:
             others = {n: v for n, v in options.items() if n != name}
-            ready, built, _ = _made(fixed_options(loss, others), adapter.reducing, contract.name, others, ())
+            built = constructed(fixed_options(loss, others), adapter.reducing, contract.name, others)
         except Exception:  # what cannot be built without it needs it
             continue
-        other = replace(adapter, loss=ready, built=built, expression=with_options(expression, others))
+        spelled = with_options(expression, others)
+        other = replace(adapter, loss=built.ready, built=built.of_reduction, expression=spelled)
         found[name] = Option(given=value, default=defaults[name], call=_call(other, contract), text=other.text)
     return found
 

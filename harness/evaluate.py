@@ -325,6 +325,17 @@ def _joined(subject: Subject, name: str, gradients: list[Tensor]) -> Array:
     return np.moveaxis(to_array(torch.cat(gradients, axis)), axis, 0)
 
 
+def singly(subject: Subject, batch: Batch) -> Array | None:
+    """The value of every row in a call of its own; None where a call gives no single number, or there is no row."""
+    values = []
+    for row in range(batch.rows(subject.contract)):
+        value = observe(subject, batch.take(subject.contract, slice(row, row + 1)), gradients=False).value
+        if value is None or value.size != 1:
+            return None
+        values.append(float(value.ravel()[0]))
+    return np.array(values) if values else None
+
+
 def adjoint_rounding(subject: Subject, batch: Batch) -> dict[str, Array]:
     """``harness.adjoints.rounding`` of every row."""
     contract, rows = subject.contract, batch.rows(subject.contract)

@@ -12,7 +12,7 @@ import numpy as np
 from harness.binding import Subject
 from harness.cases import Batch
 from harness.contract import Coefficients
-from harness.evaluate import observe, observe_rows
+from harness.evaluate import observe, observe_rows, singly
 from harness.ulp import FLOAT64, Array
 from reference.reductions import mean
 
@@ -77,12 +77,10 @@ def weighs_rows(subject: Subject, batch: Batch) -> bool:
         seen = observe(subject, exact.take(subject.contract, np.array(rows, np.intp)), gradients=False).value
         return np.nan if seen is None or seen.size != 1 else float(seen.ravel()[0])
 
-    rows = range(batch.rows(subject.contract))
-    alone = np.array([result(r) for r in rows])
-    if not subject.contract.own_gradients or not np.allclose(
-        alone, _rows_of(subject, exact), rtol=EXACT, atol=0.0, equal_nan=True
-    ):
+    alone = singly(subject, exact) if subject.contract.own_gradients else None
+    if alone is None or not np.allclose(alone, _rows_of(subject, exact), rtol=EXACT, atol=0.0, equal_nan=True):
         return False
+    rows = range(len(alone))
     counted = np.isfinite(alone)
     if not counted.any():
         return False

@@ -13,7 +13,7 @@ from harness.cases import Batch
 from harness.checks.base import Context
 from harness.checks.grading import Mask, covered_rows, defect, limits_of
 from harness.checks.sampling import calm_batches
-from harness.evaluate import observe
+from harness.evaluate import observe, singly
 from harness.findings import call_lines, show
 from harness.records import Finding
 from harness.ulp import Array
@@ -31,7 +31,7 @@ def influence(context: Context) -> Finding | None:
     if not subject.takes_none or contract.coupled:
         return None
     for batch in calm_batches(subject, context.precision, context.device, ROWS, "company"):
-        alone, together = _alone(subject, batch), observe(subject, batch, gradients=False).value
+        alone, together = singly(subject, batch), observe(subject, batch, gradients=False).value
         if alone is None or together is None or together.shape != alone.shape:
             continue
         moved = _moved(subject, batch, alone, together)
@@ -40,15 +40,6 @@ def influence(context: Context) -> Finding | None:
             found = _fewest(subject, batch, alone, row) or (np.arange(len(alone)), together, row)
             return _shown(subject, batch, alone, *found, count=int(moved.sum()), total=len(moved))
     return None
-
-
-def _alone(subject: Subject, batch: Batch) -> Array | None:
-    """The value of every row in a call of its own; None where one raises."""
-    contract = subject.contract
-    rows = [batch.take(contract, np.array([r])) for r in range(batch.rows(contract))]
-    values = [observe(subject, row, gradients=False).value for row in rows]
-    known = [v for v in values if v is not None and v.shape == (1,)]
-    return np.concatenate(known) if known and len(known) == len(values) else None
 
 
 def _moved(subject: Subject, batch: Batch, alone: Array, together: Array) -> Mask:

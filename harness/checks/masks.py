@@ -26,7 +26,7 @@ from harness.records import Finding
 ROWS = 24
 FEW_ROWS = 7
 """Rows of a whole call, of which every third is ignored."""
-CLOSE = 64.0
+ROUNDINGS = 64.0
 """Units of roundoff within which a value counts as the same."""
 FAR = 1e-3
 """Relative difference of two means that is no rounding."""
@@ -211,7 +211,7 @@ def _reached(subject: Subject, before: Observation, seen: Observation, dirty: Ba
         if want is None or want.shape != got.shape:
             continue
         with np.errstate(all="ignore"):
-            near = (got == want) | (np.abs(got - want) <= CLOSE * dirty.precision.u * np.abs(want))
+            near = (got == want) | (np.abs(got - want) <= ROUNDINGS * dirty.precision.u * np.abs(want))
         wrong: Mask = (~near & np.isfinite(want)).reshape(len(want), -1).any(axis=1)
         if not wrong.any():
             continue

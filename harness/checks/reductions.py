@@ -283,7 +283,7 @@ def _deprecated(context: Context, size_average: bool | None, reduce: bool | None
 
 NEAR = 0.02
 """Relative difference by which a fixed result is recognised as a reduction; how good it is, is judged after."""
-CLOSE = 1e-4
+NEAR_WITHOUT_FORMULA = 1e-4
 """The same for a loss that no formula says a mean of: of weights or masks there are means near that of the rows."""
 
 
@@ -298,7 +298,7 @@ def fixed_reduction(subject: Subject, p: Precision = FLOAT32) -> str:
     contract = subject.contract
     calm_ = next(calm_batches(subject, p, "cpu", 64, "fixed"))
     if contract.own_gradients:  # nothing says which rows count: of many some do not
-        batch, near = calm_, CLOSE
+        batch, near = calm_, NEAR_WITHOUT_FORMULA
     else:  # of rows that are all 0 a sum and a mean are the same
         batch, near = plain(replace(subject, fixed="none"), _live(subject, calm_), 7), NEAR
     seen = observe(subject, batch, gradients=False)
