@@ -1,4 +1,4 @@
-"""A class as objects that can be called: one as it is by default, one for every reduction that its constructor takes."""
+"""A class as objects that can be called: as it is by default, and for every reduction that its constructor takes."""
 
 from __future__ import annotations
 
