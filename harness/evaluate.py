@@ -240,6 +240,8 @@ def _parts(subject: Subject, batch: Batch, *, gradients: bool) -> Iterator[Obser
         else:
             count = len(seen.value)
         yield seen
+        if seen.raised is not None:
+            return
         done += count
 
 
