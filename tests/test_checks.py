@@ -11,6 +11,8 @@ from torch import Tensor
 
 from harness.cases import Batch
 from harness.checks import grading, laws, reductions
+from harness.checks.deprecated import DEPRECATED, pair_text
+from harness.checks.fixed import fixed_reduction
 from harness.contract import Contract
 from harness.special import Special
 from harness.ulp import FLOAT16, FLOAT32, FLOAT64, Array
@@ -294,7 +296,7 @@ def test_a_fixed_reduction_is_found_out_and_judged(reduction: str) -> None:
         return mse(input, target, reduction)
 
     plain = subject(fixed, MSE, reductions={"sum": MSE.reductions["sum"], "mean": MSE.reductions["mean"]})
-    assert reductions.fixed_reduction(plain) == reduction
+    assert fixed_reduction(plain) == reduction
     assert not defects(run("reductions", plain, "fixed reduction"))
 
 
@@ -302,7 +304,7 @@ def test_a_fixed_result_that_is_no_reduction_is_flagged() -> None:
     def odd(input: Tensor, target: Tensor) -> Tensor:
         return mse(input, target, "sum") / 3.5
 
-    assert reductions.fixed_reduction(subject(odd, MSE)) == ""
+    assert fixed_reduction(subject(odd, MSE)) == ""
     assert "none or sum or mean" in defects(run("reductions", subject(odd, MSE), "fixed reduction"))[0]
 
 
@@ -338,7 +340,7 @@ def legacy(
     return mse(input, target, reduction)
 
 
-@pytest.mark.parametrize("item", [reductions._pair(*pair) for pair in reductions.DEPRECATED])
+@pytest.mark.parametrize("item", [pair_text(*pair) for pair in DEPRECATED])
 def test_the_deprecated_pair_maps_as_documented(item: str) -> None:
     def swapped(
         input: Tensor,

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from lossproof import Result, validate
 from suites.specimens.binary import bce_of_sigmoid, cross_entropy_with_eps, two_logits
+from suites.specimens.cross_entropy import nll_of_log_softmax
 from suites.specimens.metric import triplet_margin_loss_by_clamp
-from suites.specimens.multiclass import nll_of_log_softmax
 from suites.specimens.regression import RMSELoss, rmse_loss
 from suites.specimens.wild import log_of_clamped, nan_to_0
 

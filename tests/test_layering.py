@@ -89,6 +89,8 @@ LEVELS = {
     "harness.process": 8,
     "harness.confined": 8,
     "harness.plugin": 8,
+    "harness.scheduling": 8,
+    "harness.session": 8,
     "harness.suite": 8,
     "lossproof": 9,
     "suites": 10,
@@ -115,7 +117,7 @@ LIBRARIES = {
     "lossproof": ("pytest",),
 }
 
-KNOW_PYTEST = ("harness.plugin", "harness.suite", "lossproof.plugin", "suites")
+KNOW_PYTEST = ("harness.plugin", "harness.scheduling", "harness.session", "harness.suite", "lossproof.plugin", "suites")
 KNOW_NO_TORCH = ("reports",)
 
 

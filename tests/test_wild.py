@@ -12,7 +12,7 @@ from torch import Tensor
 from lossproof import validate
 from lossproof.inputs import binary, probability
 from suites.specimens.binary import binary_focal_loss
-from suites.specimens.multiclass import cross_entropy_of_leads
+from suites.specimens.cross_entropy import cross_entropy_of_leads
 from suites.specimens.regression import rmse_loss
 from suites.specimens.wild import (
     OtherInTraining,
