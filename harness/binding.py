@@ -97,6 +97,8 @@ class Subject:
     """Parameters of the Contract at the one value that an option gives them, or the code where there is no such one."""
     given: Mapping[str, Option] = field(default_factory=dict)
     """Options of a declared loss that are given and not what their default is."""
+    tried: Mapping[str, Option] = field(default_factory=dict)
+    """Numbers of a declared loss that are at their default, each with the loss that has another."""
     by_position: Way | None = None
     """A declared loss called by position where it takes its arguments by name too."""
     text: Callable[[str, str], str] | None = None

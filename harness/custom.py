@@ -41,6 +41,7 @@ from harness.means import OTHER_WEIGHTS, mean_of
 from harness.offering import CHANGES_NOTHING, offered
 from harness.part import Part
 from harness.reducing import KEYWORD, Reducing, parameter_of
+from harness.trying import another
 from harness.ulp import FLOAT64
 from reference.reductions import mean, total
 from reference.truth import Truth
@@ -195,6 +196,7 @@ def custom(
     positional = adapter.by_position()
     subject = replace(
         subject,
+        tried=_tried(loss, options, adapter, subject.contract, expression or label),
         given=_given(loss, options, adapter, subject.contract, expression or label) | dead,
         by_position=_way(positional, subject.contract) if positional is not None else None,
     )
@@ -273,6 +275,29 @@ def _given(
         spelled = with_options(expression, others)
         other = replace(adapter, loss=built.ready, built=built.of_reduction, expression=spelled)
         found[name] = Option(given=value, default=defaults[name], call=_call(other, contract), text=other.text)
+    return found
+
+
+def _tried(
+    loss: Any, options: Mapping[str, Any], adapter: Adapter, contract: Contract, expression: str
+) -> dict[str, Option]:
+    """The numbers that are not given and have to matter, each with the loss that has another one."""
+    found: dict[str, Option] = {}
+    for name, default in defaults_of(loss).items():
+        if name in options or name in adapter.structures or name in (KEYWORD, IGNORED):
+            continue
+        if (other := another(name, default)) is None:
+            continue
+        others = {**options, name: other}
+        try:
+            built = constructed(fixed_options(loss, others), adapter.reducing, contract.name, others)
+        except Exception:  # it may have to fit something else
+            continue
+        way = _way(
+            replace(adapter, loss=built.ready, built=built.of_reduction, expression=with_options(expression, others)),
+            contract,
+        )
+        found[name] = Option(given=other, default=default, call=way.call, text=way.text)
     return found
 
 

@@ -11,11 +11,13 @@ import numpy.typing as npt
 
 from harness.cases import Batch
 from harness.contract import Contract
-from harness.domain import Arg, Choice, ClassIndex, Embedding, Interval, Logits
+from harness.domain import Arg, Box, Choice, ClassIndex, Embedding, Interval, Logits
 from harness.domain.kind import over_rows
 from harness.ulp import Precision
 
 CONSTANTS = (0.0, 1.0)
+UNIT_SQUARE = (0.0, 0.0, 1.0, 1.0)
+"""One box twice, with a corner whose coordinates multiply to 0."""
 FREE = (Interval, Choice, ClassIndex, Logits, Embedding)
 """Kinds whose entries are legal one by one."""
 
@@ -94,6 +96,10 @@ def edges(contract: Contract, batch: Batch) -> Iterator[tuple[str, Batch]]:
         yield made(f"{IGNORED}: {', '.join(ignoring)}", ignoring)
     for first, second in _pairs(contract, batch):
         yield made(f"{first.name} is {second.name}", {first.name: batch.args[second.name].copy()})
+    boxes = [a.name for a in contract.args if isinstance(a.kind, Box) and a.name in batch.args]
+    args = {name: np.broadcast_to(UNIT_SQUARE, batch.args[name].shape).copy() for name in boxes}
+    if len(args) > 1:
+        yield made(f"all boxes the unit square: {', '.join(args)}", args)
     vectors = [
         a.name
         for a in contract.args

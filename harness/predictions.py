@@ -176,6 +176,16 @@ def measured(args: Sequence[Arg]) -> Pair | None:
     return _alone(found, args, tuple(a for a in args if isinstance(a.kind, Interval) and a.kind.low >= 0.0))
 
 
+def twins(args: Sequence[Arg]) -> tuple[Arg, Arg] | None:
+    """The only two vectors, of which no name tells that one is the target of the other; nothing else is input."""
+    vectors = [a for a in args if isinstance(a.kind, Embedding) and a.dims and not a.shared]
+    others = [a for a in args if a not in vectors and a.role != "weight"]
+    if len(vectors) != 2 or others or vectors[0].dims != vectors[1].dims or measured(args) is not None:
+        return None
+    first, second = vectors
+    return None if (words(first.name) | words(second.name)) & OTHERWISE else (first, second)
+
+
 def _alone(found: Sequence[Pair], args: Sequence[Arg], besides: Sequence[Arg]) -> Pair | None:
     if len(found) != 1:
         return None

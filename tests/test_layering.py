@@ -75,6 +75,7 @@ LEVELS = {
     "harness.part": 1,
     "harness.reducing": 1,
     "harness.held": 1,
+    "harness.trying": 0,
     "harness.constructed": 4,
     "harness.means": 4,
     "harness.offering": 6,

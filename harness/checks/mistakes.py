@@ -13,11 +13,11 @@ from harness.binding import Subject, exchanged
 from harness.bounds import UNSTABLE
 from harness.cases import Batch, halves
 from harness.checks.base import Check, Context, Outcome, register
-from harness.checks.grading import coefficients_of, defect, in_rows, reduced_truth, refusal, shaped, told_of_pairs
+from harness.checks.grading import coefficients_of, defect, in_rows, note, reduced_truth, refusal, shaped, told_of_pairs
 from harness.checks.sampling import calm_batches
 from harness.crossed import crossed
 from harness.evaluate import Observation, observe, observe_rows
-from harness.findings import reproduction
+from harness.findings import reproduction, show
 from harness.judge import judge
 from harness.means import grows
 from harness.mistakes import (
@@ -34,6 +34,7 @@ from harness.mistakes import (
     of_reduction,
     scores_of_classes,
 )
+from harness.predictions import twins
 from harness.records import Finding
 from harness.ulp import Array, to_hex
 from reference.truth import Truth
@@ -72,8 +73,27 @@ def without_formula(context: Context) -> Outcome:
     if stopped is not None:
         return stopped
     found = [] if seen.value is None else list(_of_exchanged(subject, batch, seen.value))
+    found += [] if seen.value is None else _of_turned(subject, batch, seen.value)
     found += _of_reductions(subject, batch.take(contract, slice(0, FEW_ROWS))) or _of_pairs(subject, batch)
     return Outcome(findings=tuple(found), cases=batch.rows(contract))
+
+
+def _of_turned(subject: Subject, batch: Batch, got: Array) -> Iterator[Finding]:
+    """A note where two vectors that nothing tells apart cost most where they are the same: a similarity, or a distance
+    whose sign is turned. A loss may mean to push them apart."""
+    pair = twins(subject.contract.args)
+    if pair is None or got.shape != (batch.rows(subject.contract),):
+        return
+    first, second = (a.name for a in pair)
+    same = replace(batch, args={**batch.args, first: batch.args[second].copy()})
+    value = observe_rows(subject, same, gradients=False).value
+    if value is None or value.shape != got.shape or not (value > got + TOLERANCE * np.abs(got)).all():
+        return
+    said = (
+        f"{first} = {second} costs more than any other {first}, {show(float(value[0]))} against {show(float(got[0]))}: "
+        "is the sign turned? A loss that brings both together costs the least there"
+    )
+    yield note(subject, "turned", said, batch=same.take(subject.contract, slice(0, 1)), output="value")
 
 
 def _of_exchanged(subject: Subject, batch: Batch, got: Array) -> Iterator[Finding]:

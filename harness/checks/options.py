@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from numbers import Real
 
 import msgspec
 import numpy as np
 
-from harness.binding import Option, Subject, Way
+from harness.binding import Subject, Way
 from harness.cases import Batch
 from harness.checks.base import Check, Context, Outcome, register
 from harness.checks.form import identical
@@ -19,22 +18,12 @@ from harness.edges import edges
 from harness.evaluate import Observation, observe, observe_rows
 from harness.findings import call_text, called, show
 from harness.generate import seeded, sizes
+from harness.trying import severity_of
 
 ROWS = 48
 SINGLES = 8
 """Rows where the Subject has to be called with one at a time."""
 BY_POSITION = "arguments by position"
-COUNTS = frozenset(
-    {"axis", "batch", "chunk", "chunks", "classes", "dim", "dims", "epoch", "epochs", "index", "iter", "iterations"}
-    | {"iters", "k", "length", "max", "min", "n", "num", "seed", "size", "step", "steps", "workers"}
-)
-"""Words of numbers that may be large enough, or name an axis that is the same."""
-GUARDS = frozenset({"eps", "epsilon", "tiny", "tol", "tolerance", "clip", "clamp", "threshold"})
-"""Words of numbers that matter beyond some size alone."""
-SMALL = 1e-3
-"""Numbers below it are guards whatever they are called."""
-NEUTRAL = (0, 1)
-"""What may be the same as nothing at all."""
 
 
 def _batches(context: Context) -> Iterator[Batch]:
@@ -63,24 +52,13 @@ def _differ(one: Observation, other: Observation) -> bool:
     return not same or str(one.raised) != str(other.raised) or one.shape != other.shape
 
 
-def severity_of(name: str, option: Option) -> str:
-    """How bad it is that an option never matters: a defect of a number that has a size to matter by.
-
-    Switches, names, counts and guards may mean what happens already; a number beside no default may be neutral.
-    """
-    number = isinstance(option.given, Real) and not isinstance(option.given, bool)
-    if not number or isinstance(option.default, (bool, str)):
-        return "weakness"
-    said = set(name.lower().split("_"))
-    if option.default is None and option.given in NEUTRAL:
-        return "note"
-    small = isinstance(option.default, Real) and max(abs(option.given), abs(option.default)) < SMALL
-    return "weakness" if small or said & (COUNTS | GUARDS) else "defect"
-
-
 def matters(context: Context, name: str) -> Outcome:
-    """An option that is given changes the value or a gradient of some row against its default."""
-    subject, option = context.subject, context.subject.given[name]
+    """An option changes the value or a gradient of some row against its default.
+
+    One that nobody gives may mean something to other calls: it is a weakness at most.
+    """
+    subject = context.subject
+    option = subject.given.get(name) or subject.tried[name]
     other, rows = replace(subject, call=option.call, text=option.text), 0
     for batch in _batches(context):
         rows += batch.rows(subject.contract)
@@ -92,9 +70,12 @@ def matters(context: Context, name: str) -> Outcome:
         f"{option.default!r} in all of {rows} rows: is it stored and never used?"
     )
     few = batch.take(subject.contract, slice(0, SINGLES))
-    lines = called(subject, few, f"torch.equal(loss, {call_text(other, few)})")
+    spelled = call_text(other, few)
+    before = "import functools" if "functools." in spelled else ""
+    lines = called(subject, few, f"torch.equal(loss, {spelled})", before=before)
     found = defect(subject, "option", said, batch=few, lines=lines)
-    found = msgspec.structs.replace(found, severity=severity_of(name, option))
+    severity = severity_of(name, option.given, option.default) if name in subject.given else "weakness"
+    found = msgspec.structs.replace(found, severity=severity)
     return Outcome(findings=(found,), cases=rows)
 
 
@@ -135,7 +116,7 @@ def options(context: Context) -> Outcome:
 
 def _items(subject: Subject) -> tuple[str, ...]:
     placed = (BY_POSITION,) if subject.by_position is not None else ()
-    return (*(f"option {name}" for name in subject.given), *placed)
+    return (*(f"option {name}" for name in (*subject.given, *subject.tried)), *placed)
 
 
 register(
