@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -210,6 +210,9 @@ def named(subject: Subject) -> Callable[..., Any]:
     return loss
 
 
+_Given = TypeVar("_Given")
+
+
 class _StoppedError(Exception):
     """The call is known."""
 
@@ -263,8 +266,8 @@ PATIENCE = 20.0
 """Seconds that a call in a process of its own may take."""
 
 
-def provoke_apart(subject: Subject, call: Callable[[Any, Callable[..., Any]], Any]) -> Raised | None:
-    """``provoke`` in a forked process, for calls that may end it; a signal and a hang are told as exceptions."""
+def in_fork(task: Callable[[], _Given]) -> _Given | Raised:
+    """What a task gives in a forked process, for calls that may end it; a signal and a hang are told as exceptions."""
     import multiprocessing
 
     context = multiprocessing.get_context("fork")
@@ -274,7 +277,7 @@ def provoke_apart(subject: Subject, call: Callable[[Any, Callable[..., Any]], An
         torch.set_num_threads(1)
         faulthandler.disable()  # a crash is what is asked for
         watch.clock = watch.announce = None
-        sender.send(provoke(subject, call))
+        sender.send(task())
 
     process = context.Process(target=work)
     with warnings.catch_warnings():
@@ -283,7 +286,7 @@ def provoke_apart(subject: Subject, call: Callable[[Any, Callable[..., Any]], An
     sender.close()
     try:
         if receiver.poll(PATIENCE):
-            found: Raised | None = receiver.recv()
+            found: _Given = receiver.recv()
             return found
         return Raised(type="Hang", message=f"no answer in {PATIENCE:g} s")
     except EOFError:

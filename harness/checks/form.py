@@ -18,7 +18,7 @@ from harness.checks.grading import shape_of as unreduced_shape
 from harness.checks.sampling import calm_batches, settings_of
 from harness.evaluate import Raised, observe, observe_rows
 from harness.findings import call_lines, call_text, called, drawn_lines, given_lines, literal
-from harness.probe import Form, form_of, left_behind, provoke, provoke_apart, provoking_lines, shape_of
+from harness.probe import Form, form_of, in_fork, left_behind, provoke, provoking_lines, shape_of
 from harness.special import ErrorInput
 
 ROWS = 6
@@ -299,7 +299,7 @@ def raises(context: Context, error: ErrorInput) -> Outcome:
     Of a user's loss any exception will do.
     """
     subject = context.subject
-    raised = (provoke_apart if error.crashes else provoke)(subject, error.call)
+    raised = in_fork(lambda: provoke(subject, error.call)) if error.crashes else provoke(subject, error.call)
     if raised is not None and raised.type == "NotOfferedError":
         return Outcome()
     got = "a result" if raised is None else str(raised)
@@ -312,7 +312,9 @@ def raises(context: Context, error: ErrorInput) -> Outcome:
         return Outcome(cases=1)
     what = " or ".join(error.raises) + (f" with a message like /{error.match}/" if error.match else "")
     said = f"{error.name}: expected {what}, got {got}"
-    return Outcome(findings=(convention(subject, "error", said, lines=provoking_lines(subject, error.call)),), cases=1)
+    lines = in_fork(lambda: provoking_lines(subject, error.call))
+    shown = lines if isinstance(lines, str) else ""
+    return Outcome(findings=(convention(subject, "error", said, lines=shown),), cases=1)
 
 
 def defaults(context: Context) -> Outcome:
