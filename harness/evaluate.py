@@ -85,17 +85,17 @@ def available(device: str) -> str:
 
 
 def to_tensor(array: npt.NDArray[Any], precision: Precision, device: str) -> Tensor:
-    """The one place where numbers become tensors; exact, since they were born in the dtype."""
+    """The one place where numbers become tensors: exact, for they were born in the dtype, and theirs to write into."""
     shape = np.shape(array)  # ascontiguousarray makes a row of a single number
     if np.issubdtype(array.dtype, np.integer):
-        return torch.from_numpy(np.ascontiguousarray(array, np.int64).reshape(shape)).to(device)
+        return torch.from_numpy(np.ascontiguousarray(array, np.int64).reshape(shape)).to(device, copy=True)
     numbers = torch.from_numpy(np.ascontiguousarray(array, np.float64).reshape(shape))
-    return numbers.to(device=device, dtype=DTYPES[precision.name])
+    return numbers.to(device=device, dtype=DTYPES[precision.name], copy=True)
 
 
 def to_array(tensor: Tensor) -> Array:
-    """The one place where tensors become numbers."""
-    result: Array = tensor.detach().to(device="cpu", dtype=torch.float64).contiguous().numpy()
+    """The one place where tensors become numbers, their own: a loss may go on to write into its result."""
+    result: Array = tensor.detach().to(device="cpu", dtype=torch.float64, copy=True).contiguous().numpy()
     return result
 
 
@@ -248,42 +248,51 @@ def _parts(subject: Subject, batch: Batch, *, gradients: bool) -> Iterator[Obser
 def _with_one_backward(subject: Subject, batch: Batch, *, gradients: bool) -> Observation | None:
     """A call for every row, as far as ``SLOW`` goes, and one backward pass.
 
-    None where one raises, or gives anything but a number of the same dtype as the others.
+    None where one raises, or what it gives cannot be read; where one changes what the next is called with, or what
+    another has given; and where it gives anything but a number of the same dtype as the others.
     """
+    caught: list[warnings.WarningMessage]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            seen = _together(subject, batch, gradients=gradients)
+        except BaseException as error:
+            if not own(error):
+                raise
+            return None
+    return None if seen is None else replace(seen, warnings=tuple(dict.fromkeys(str(w.message) for w in caught)))
+
+
+def _together(subject: Subject, batch: Batch, *, gradients: bool) -> Observation | None:
     contract = subject.contract
     tensors = rows_first(subject, batch, gradients=gradients)
     own_rows = [n for n, t in tensors.items() if not contract.arg(n).shared]
     random, until = torch.get_rng_state(), time.monotonic() + SLOW
     rows: list[dict[str, Tensor]] = []
     results: list[Tensor] = []
+    given: list[int] = []
     mutated: dict[str, None] = {}
-    caught: list[warnings.WarningMessage]
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            for r in range(batch.rows(contract)):
-                row = {n: _row(subject, n, t, r) if n in own_rows else t for n, t in tensors.items()}
-                one, versions = batch.take(contract, slice(r, r + 1)), [t._version for t in row.values()]
-                with calling(subject, one, gradients=gradients):
-                    results.append(result_of(subject, one, row))
-                mutated |= {n: None for (n, t), v in zip(row.items(), versions, strict=True) if t._version != v}
-                rows.append(row)
-                if time.monotonic() > until:
-                    break
-            if results[0].numel() != 1 or len({(x.shape, x.dtype, x.requires_grad) for x in results}) > 1:
-                return None
-            leaves = {n: [row[n] for row in rows] for n in own_rows if tensors[n].requires_grad}
-            every = [leaf for held in leaves.values() for leaf in held]
-            shared = {n: t for n, t in tensors.items() if n not in own_rows and t.requires_grad}
-            slopes: tuple[Tensor | None, ...] = ()
-            if every or shared:
-                with calling(subject, batch, gradients=True):
-                    total = torch.stack(results).sum()
-                    slopes = torch.autograd.grad(total, [*every, *shared.values()], allow_unused=True)
-        except BaseException as error:
-            if not own(error):
-                raise
-            return None
+    for r in range(batch.rows(contract)):
+        row = {n: _row(subject, n, t, r) if n in own_rows else t for n, t in tensors.items()}
+        one, versions = batch.take(contract, slice(r, r + 1)), [t._version for t in row.values()]
+        with calling(subject, one, gradients=gradients):
+            results.append(result_of(subject, one, row))
+        given.append(results[-1]._version)
+        mutated |= {n: None for (n, t), v in zip(row.items(), versions, strict=True) if t._version != v}
+        rows.append(row)
+        if time.monotonic() > until:
+            break
+    alike = len({(x.shape, x.dtype, x.requires_grad) for x in results}) == 1 and results[0].numel() == 1
+    if not alike or not mutated.keys() <= set(own_rows) or given != [x._version for x in results]:
+        return None
+    leaves = {n: [row[n] for row in rows] for n in own_rows if tensors[n].requires_grad}
+    every = [leaf for held in leaves.values() for leaf in held]
+    shared = {n: t for n, t in tensors.items() if n not in own_rows and t.requires_grad}
+    slopes: tuple[Tensor | None, ...] = ()
+    if every or shared:
+        with calling(subject, batch, gradients=True):
+            total = torch.stack(results).sum()
+            slopes = torch.autograd.grad(total, [*every, *shared.values()], allow_unused=True)
     count = len(rows)
     found = {n: slopes[k * count : (k + 1) * count] for k, n in enumerate(leaves)}
     found |= {n: (slope,) for n, slope in zip(shared, slopes[len(every) :], strict=True)}
@@ -296,7 +305,6 @@ def _with_one_backward(subject: Subject, batch: Batch, *, gradients: bool) -> Ob
         gradient_dtypes={n: str(s[0].dtype).removeprefix("torch.") for n, s in reached.items() if s},
         shape=tuple(results[0].shape),
         device=str(results[0].device),
-        warnings=tuple(dict.fromkeys(str(w.message) for w in caught)),
         mutated=tuple(mutated),
         used_rng=not torch.equal(random, torch.get_rng_state()),
     )

@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from harness import evaluate
+from harness import evaluate, registry
 from harness.api import subject_for
-from harness.binding import Subject
+from harness.binding import Subject, bind
 from harness.cases import Batch
 from harness.custom import custom
-from harness.evaluate import GRAPHS, Observation, observe, observe_rows
+from harness.evaluate import GRAPHS, Observation, observe, observe_rows, settled
 from harness.ulp import FLOAT64
 from lossproof.inputs import embedding
 
@@ -192,3 +192,81 @@ def test_slow_calls_are_not_held_back_by_others(monkeypatch: pytest.MonkeyPatch)
     assert len(passes) == 6
     assert found.value is not None
     assert len(found.value) == 6
+
+
+def with_calls_of(subject: Subject, loss: Any) -> Subject:
+    """The Subject with another loss in its place, which is not asked anything beforehand."""
+    return replace(subject, call=lambda tensors, parameters, reduction: loss(**tensors))
+
+
+@pytest.mark.parametrize("gradients", [True, False])
+def test_a_result_that_cannot_be_read_is_what_the_loss_does(gradients: bool) -> None:
+    subject, batch = rows_of(pulled_together)
+    elsewhere = with_calls_of(subject, lambda first, second: pulled_together(first, second).to("meta"))
+    raised = observe_rows(elsewhere, batch, gradients=gradients).raised
+    assert raised is not None
+    assert "meta" in raised.message
+    assert raised.batch is not None
+    assert raised.batch.rows(subject.contract) == 1
+
+
+class Kept(nn.Module):
+    """Gives the tensor that it has given before, with another number in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.result = torch.zeros((), dtype=torch.float64)
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        self.result = self.result.detach()
+        return self.result.copy_(pulled_together(first, second))
+
+
+@pytest.mark.parametrize("gradients", [True, False])
+def test_a_result_that_the_next_call_overwrites_is_read_before(gradients: bool) -> None:
+    subject, batch = rows_of(pulled_together)
+    want = observe_rows(subject, batch, gradients=gradients)
+    got = observe_rows(with_calls_of(subject, Kept()), batch, gradients=gradients)
+    assert got.value is not None
+    assert want.value is not None
+    assert np.array_equal(got.value, want.value)
+    assert set(got.gradients) == set(want.gradients)
+    for name, gradient in got.gradients.items():
+        assert np.array_equal(gradient, want.gradients[name])
+
+
+def scaling(input: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Doubles an argument that all rows share."""
+    value = nn.functional.cross_entropy(input, target, weight, reduction="sum")
+    weight.mul_(2.0)
+    return value
+
+
+def test_an_argument_that_all_rows_share_is_changed_for_no_other_row() -> None:
+    def of(loss: Any) -> Subject:
+        return settled(bind(loss, registry.contract("cross_entropy")))
+
+    def summed(input: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+        return nn.functional.cross_entropy(input, target, weight, reduction="sum")
+
+    rng, rows = np.random.default_rng(1), 9
+    args = {"input": rng.normal(size=(rows, 4)), "target": rng.integers(0, 4, rows), "weight": np.full(4, 0.5)}
+    batch = Batch(args=args, precision=FLOAT64)
+    want, got = (observe_rows(of(loss), batch, gradients=False) for loss in (summed, scaling))
+    assert got.mutated == ("weight",)
+    assert got.value is not None
+    assert want.value is not None
+    assert np.array_equal(got.value, want.value)
+
+
+def test_what_a_loss_writes_into_its_input_is_not_written_into_the_case() -> None:
+    subject, batch = rows_of(pulled_together, rows=1)
+    before = {name: values.copy() for name, values in batch.args.items()}
+
+    def halving(first: Tensor, second: Tensor) -> Tensor:
+        first.data.mul_(0.5)
+        return pulled_together(first, second)
+
+    observe(with_calls_of(subject, halving), batch)
+    for name, values in batch.args.items():
+        assert np.array_equal(values, before[name]), name
