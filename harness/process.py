@@ -141,11 +141,14 @@ class Process:
                 meanwhile()
 
     def listen(self) -> bool:
-        """Keep what it has said and printed since it was listened to last; whether that is anything."""
+        """Keep what it has said and printed since it was listened to last; whether that is anything.
+
+        Nothing more is kept once it is not understood: what it says next may be of a later trial.
+        """
         told, written = self._read(self.channel), self._read(self.output)  # the mark of a record is there before it
         self._part(written)
         *whole, self._rest = (self._rest + told).split(b"\n")
-        for text in whole:
+        for text in whole if not self.babble else ():
             try:
                 message = _decoder.decode(text)
             except msgspec.DecodeError:

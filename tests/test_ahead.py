@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from pathlib import Path
@@ -9,12 +10,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from harness import confined, records
+from harness import confined, process, records
 from harness.api import prepare, subject_for
 from harness.confined import Supervisor
 from harness.plan import shares
 from harness.ulp import PRECISIONS
-from harness.wire import Limits, Request, Task
+from harness.wire import Begun, Clock, Limits, Pipes, Request, Task
 from tests.losses import sound_bce
 
 LOSSES = Path(__file__).parent / "hostile.py"
@@ -270,3 +271,24 @@ def test_a_worker_that_ends_between_two_shares_is_a_finding_and_the_rest_goes_on
     ended = [t for t in trials if t.verdict == "fail"]
     assert all("ended the process with status 5" in f.message for t in ended for f in t.findings)
     assert not run._workers
+
+
+def babbling(request: Request, task: Task, limits: Limits, clock: Clock, pipes: Pipes, mark: bytes) -> None:
+    """A worker that is understood until something else is in the pipe of its records."""
+    for text in (b"", b"nonsense\n", b""):
+        os.write(pipes.channel, text or msgspec.json.encode(Begun(number=0)) + b"\n")
+        time.sleep(0.05)
+    os._exit(0)
+
+
+def test_what_comes_after_something_that_is_not_understood_is_not_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be of a later trial: the one between would have no record."""
+    monkeypatch.setattr(process, "work", babbling)
+    worker = process.Process(request("mse"), Task(), Limits())
+    while not worker.ended():
+        worker.listen()
+        time.sleep(0.01)
+    worker.listen()
+    assert list(worker.messages()) == [Begun(number=0)]
+    assert worker.babble
+    worker.end()
