@@ -40,7 +40,7 @@ SINGLE_BLOCKS, FEWEST = 8, 48
 CONDUCT = 16
 """Rows of a block that show whether a loss raises, changes its input, draws at random, or returns another shape."""
 MOSTLY = 0.75
-"""Share of the rows beyond which a loss counts as wrong everywhere."""
+"""Share of the rows with a defect beyond which a loss counts as wrong everywhere."""
 EXAMPLES = 256
 """Rows of an example of the hunt whose gradients are judged where more are suspect: it seeks some, and counts none."""
 
@@ -96,6 +96,16 @@ def _only(row: int, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
     return mask
 
 
+def _unexplained(j: Judged, counts: Callable[[int, int], bool]) -> npt.NDArray[np.bool_]:
+    """Bad entries that nothing explains, of the grades and ranges that count."""
+    codes = np.where(j.bad & (j.excuse == 0), j.grade.astype(np.int16) * 16 + j.range, -1)
+    return np.isin(codes, [c for c in np.unique(codes) if c >= 0 and counts(*divmod(int(c), 16))])
+
+
+def _defects(j: Judged) -> npt.NDArray[np.bool_]:
+    return _unexplained(j, lambda *code: severity(*code) == "defect")
+
+
 class _Survey:
     """Accumulates blocks; the only mutable object of a measurement."""
 
@@ -129,7 +139,7 @@ class _Survey:
 
     @property
     def wrong_everywhere(self) -> bool:
-        """Whether so many rows are wrong that few more say enough, where the effort does not look into all of them."""
+        """Whether so many rows show a defect that few more say enough, where the effort does not look into them all."""
         return self.effort.suspects is not None and self.cases >= FEWEST and self.bad > MOSTLY * self.cases
 
     def add(self, batch: Batch) -> None:
@@ -161,7 +171,7 @@ class _Survey:
         self.cases += rows
         self.swept += rows if swept else 0
         if judged:
-            self.bad += np.unique(np.concatenate([rows_where(j.bad & (j.excuse == 0)) for j in judged])).size
+            self.bad += np.unique(np.concatenate([rows_where(_defects(j)) for j in judged])).size
         if swept and judged:
             self.left_out += np.unique(np.concatenate([rows_where(j.excuse == LEFT_OUT) for j in judged])).size
         drawn = []
@@ -313,14 +323,8 @@ class _Survey:
 
     @staticmethod
     def _entries(j: Judged, kind: str, wanted: str) -> npt.NDArray[np.bool_]:
-        bad = j.bad & (j.excuse == 0)
-        codes = np.where(bad, j.grade.astype(np.int16) * 16 + j.range, -1)
-        allowed = [
-            c
-            for c in np.unique(codes)
-            if c >= 0 and kind_of(*divmod(int(c), 16)) == kind and severity(*divmod(int(c), 16)) == wanted
-        ]
-        return np.isin(codes, allowed).reshape(len(codes), -1)
+        shown = _unexplained(j, lambda *code: (kind_of(*code), severity(*code)) == (kind, wanted))
+        return shown.reshape(len(shown), -1)
 
     def _finding(self, output: str, kind: str, group: Group, total: int) -> records.Finding:
         assert group.batch is not None

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from harness import run
+from harness import run, survey
 from harness.binding import bind
 from harness.custom import custom
 from harness.effort import QUICK, Effort
@@ -131,3 +131,18 @@ def test_the_conduct_of_float64_is_seen_in_few_rows() -> None:
     result = validate(changes_its_input, inputs=inputs, dtype="float64", check="value")
     assert "mutated" in {f.kind for f in result.findings}
     assert validate(far_apart, inputs=inputs, dtype="float64", check="value").ok
+
+
+def shifted(input: Tensor, target: Tensor) -> Tensor:
+    """A confident row loses its digits beside 1, which is a weakness; it has no defect."""
+    lost = torch.logsumexp(input, 1) - input.gather(1, target[:, None])[:, 0]
+    return ((lost + 1) - 1).mean()
+
+
+def test_what_is_weak_everywhere_is_looked_into_like_what_is_sound(monkeypatch: pytest.MonkeyPatch) -> None:
+    effort = replace(QUICK, singles=96, plans=1)
+    subject = settled(bind(shifted, contract("cross_entropy")))
+    monkeypatch.setattr(survey, "MOSTLY", 0.0)
+    measured = measure(subject, FLOAT32, effort)
+    assert {f.severity for f in measured.findings(lambda output, kind: True)} == {"weakness"}
+    assert measured.record.swept >= FEWEST * sum(1 for _ in sweep(subject, FLOAT32, effort))
