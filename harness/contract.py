@@ -161,7 +161,7 @@ class Contract:
         moved = {p.name for p in self.parameters if p.name in options and options[p.name] != p.values[0]}
         chosen = tuple(replace(p, values=(options[p.name],)) if p.name in options else p for p in self.parameters)
         rows = tuple(self._moved(row, {n: options[n] for n in moved}) for row in self.specials)
-        errors = tuple(e for e in self.errors if not any(e.legal.get(n) == v for n, v in options.items()))
+        errors = tuple(e for e in self.errors if not any(n in options and options[n] == v for n, v in e.legal.items()))
         return replace(self, parameters=chosen, specials=rows, errors=errors)
 
     def _moved(self, row: Special, options: Mapping[str, Any]) -> Special:

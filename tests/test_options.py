@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from click.testing import CliRunner
 from torch import Tensor
 
-from harness import records
+from harness import records, registry
 from harness.api import Result, UsageError, subject_for
 from harness.cli import main
 from lossproof import validate
@@ -254,3 +254,13 @@ def test_rows_whose_other_targets_are_ignored_too_follow_the_formula() -> None:
     elsewhere = {s.condition: s for s in contract.pinned({"ignore_index": 2}).specials}[mean.condition]
     assert elsewhere.args["target"] == [0, 2, 1]
     assert elsewhere.want == 2.0
+
+
+def test_an_option_makes_only_those_wrong_calls_legal_that_say_so() -> None:
+    by_name = {name: registry.contract(name) for name in ("cross_entropy", "linear_cross_entropy")}
+    asked = {name: [e.name for e in contract.errors] for name, contract in by_name.items()}
+    assert all(asked.values())
+    kept = by_name["linear_cross_entropy"].pinned({"ignore_index": None})
+    assert [e.name for e in kept.errors] == asked["linear_cross_entropy"]
+    ignoring = by_name["cross_entropy"].pinned({"ignore_index": -1})
+    assert [n for n in asked["cross_entropy"] if n not in {e.name for e in ignoring.errors}] == ["class index -1"]
