@@ -421,3 +421,20 @@ def test_other_nan_at_the_edges_is_found_beside_an_ignored_class() -> None:
     result = validate(Rooted(0, "mean"), inputs=CLASSES, dtype="float32", check="edges", name="it")
     messages = [f.message for f in result.findings if f.severity == "defect"]
     assert any("all inputs 0: input: expected a number, got nan" in m for m in messages)
+
+
+def of_two_labels(input: Tensor, first: Tensor, second: Tensor, ignore_index: int = 0) -> Tensor:
+    """A share for each of two labels, which is nan where one of them is ignored."""
+
+    def mean(scores: Tensor, label: Tensor) -> Tensor:
+        return F.cross_entropy(scores[None], label[None], ignore_index=ignore_index)
+
+    return torch.stack([0.7 * mean(i, a) + 0.3 * mean(i, b) for i, a, b in zip(input, first, second, strict=True)])
+
+
+def test_nan_where_one_of_several_targets_is_ignored_is_told() -> None:
+    """Nothing asks for it by its name, for nobody says which targets are ignored together."""
+    labels = class_index("N", classes=2)
+    inputs = {"input": logits("N", 2), "first": labels, "second": labels}
+    result = validate(of_two_labels, inputs=inputs, dtype="float32", check="edges")
+    assert [(f.kind, f.severity) for f in result.findings if f.output == "value"] == [("nan", "weakness")]

@@ -31,7 +31,9 @@ def at_edges(context: Context) -> Outcome:
     subject, contract = context.subject, context.subject.contract
     evidence = Evidence(subject=subject, precision=context.precision)
     batch = next(calm_batches(subject, context.precision, context.device, ROWS, "edges"))
-    for says, edge in edges(contract, batch):
+    asked = list(edges(contract, batch))
+    told = any(says.startswith(IGNORED) for says, _ in asked)
+    for says, edge in asked:
         seen = observe_rows(subject, edge)
         stopped = refusal(context, seen)
         if stopped is not None and says.startswith(IGNORED):
@@ -42,7 +44,7 @@ def at_edges(context: Context) -> Outcome:
         truth = edge.truth(contract).value.exact
         # An oracle that is given says where nan is meant; the loss in float64 breaks where the loss does.
         nothing = all_ignored(contract, edge)
-        meant = (np.isnan(truth) & (not contract.itself)) | (nothing & (not says.startswith(IGNORED)))
+        meant = (np.isnan(truth) & (not contract.itself)) | (nothing & told & (not says.startswith(IGNORED)))
         finite = np.isfinite(truth) if seen.value is None else np.isfinite(seen.value) & np.isfinite(truth)
         for name, array in seen.outputs().items():
             broken = np.isnan(array).reshape(len(array), -1).any(axis=1)
