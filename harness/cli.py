@@ -121,7 +121,7 @@ def validate(
     It runs in processes of its own, as many as there are processors and dtypes: one that crashes or hangs is a finding,
     and the rest of the run goes on.
     """
-    gc.disable()  # what is imported stays: looking for garbage in it is a tenth of the time; the workers do look
+    gc.disable()  # what is imported stays: looking for garbage in it is a tenth of the time
     from harness import records
     from harness.confined import RefusedError, Supervisor
     from harness.wire import Limits, Request
@@ -147,6 +147,7 @@ def validate(
             raise
     finally:
         progress.close()
+        gc.enable()
     if records_file:
         records.write(Path(records_file), run.lines)
     from reports import html as page

@@ -128,18 +128,23 @@ def separately(contract: Contract, batch: Batch, truth: Truth) -> dict[str, Arra
     return _entry_by_entry(contract, batch, truth)
 
 
-def jointly(contract: Contract, batch: Batch, truth: Truth) -> dict[str, Array]:
+RISING, FALLING = 1, -1
+
+
+def jointly(
+    contract: Contract, batch: Batch, truth: Truth, ways: tuple[int, ...] = (RISING, FALLING)
+) -> dict[str, Array]:
     """How far a joint move of all inputs moves every gradient, at most.
 
     It sees the other side of a kink: all move by a few ordinals in the direction in which the loss rises, then falls.
     """
-    outputs, moved = _gradients(contract, truth), _repeated(contract, batch, 2)
+    outputs, moved = _gradients(contract, truth), _repeated(contract, batch, len(ways))
     for name in _conditioning_args(contract, batch):
         x = batch.args[name]
         slope = truth.gradients[name].exact if name in truth.gradients else np.zeros(x.shape)
         rising = (JOINT_STEPS * np.sign(np.nan_to_num(slope))).astype(np.int64)
         soft = _soft(contract, name, x)
-        moved.args[name][:] = np.concatenate([_within(contract, batch, name, soft, by) for by in (rising, -rising)])
+        moved.args[name][:] = np.concatenate([_within(contract, batch, name, soft, way * rising) for way in ways])
     change = _changes(contract, moved, truth, outputs)
     return {n: change[n].max(axis=0) for n in outputs}
 

@@ -74,11 +74,11 @@ class Supervisor:
         return 3 if "error" in verdicts else 1 if verdicts & set(records.FAILING) else 0
 
     def _supervise(self) -> None:
-        """One share of the trials after the other, whole dtypes; workers of later shares are ahead meanwhile."""
+        """One share of the trials after the other; workers of later shares are ahead meanwhile."""
         registry.subjects(), catalogue()  # imported once, and by no worker
         self._alone = self.fail_fast or any(d != "cpu" for d in self.request.device)  # an accelerator is not shared
         try:
-            self._shares(len(self.request.dtype or PRECISIONS))
+            self._shares(2 * len(self.request.dtype or PRECISIONS))  # of each the survey, and what does not read it
         except KeyboardInterrupt:
             done = [event for worker in self._workers for event in worker.finished()]
             self.lines += [line for event in sorted(done, key=lambda e: e.number) for line in event.lines]
@@ -107,7 +107,7 @@ class Supervisor:
                 continue
             if was_ahead and not death.planned:  # two at once may be what it does not bear
                 self._alone = True
-                self._dismiss(*self._workers)
+                self._dismiss(*(w for w in self._workers if not self._agrees(w)))
                 continue
             strikes = 0 if self.finished > task.start else strikes
             strikes += 2 if death.kind == "hang" else 1
@@ -158,9 +158,16 @@ class Supervisor:
                 worker.stop()
         number, count = share
         following = next((n for n in range(number + 1, count) if n not in self._ahead), None)
-        busy = sum(not worker.idle and not worker.ended() for worker in self._workers)
-        if following is not None and busy < _processors() and not self._alone:
+        alive = [worker for worker in self._workers if not worker.ended()]
+        free = sum(not worker.idle for worker in alive) < _processors() and not self._alone
+        # One that is idle is kept free for the share of one that may fail to load.
+        known = not any(worker.idle for worker in alive) or all(map(self._agrees, self._workers))
+        if following is not None and free and known:
             self._ahead[following] = self._hired(Task(share=(following, count)))
+
+    def _agrees(self, worker: Process) -> bool:
+        """Whether it has loaded the loss that is judged."""
+        return worker.trials == [t.id for t in self.trials]
 
     def _planned(self, task: Task, probed: Death | None, worker: Process | None) -> Death | None:
         """``_attempt``; where there is no plan without a call, and one ended the process, that is why."""
@@ -222,7 +229,7 @@ class Supervisor:
                         if not self.trials:
                             self.lines += message.lines
                             self.trials = message.trials
-                        if [t.id for t in message.trials] != [t.id for t in self.trials]:
+                        if not self._agrees(worker):
                             how = "is another loss when it is loaded again: other questions apply to it"
                             return Death(kind="exit", how=how, call=-1, planned=False)
                     case Refused():

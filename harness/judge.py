@@ -28,7 +28,7 @@ from harness.bounds import (
 )
 from harness.cases import Batch
 from harness.certificates import oracle_ulp
-from harness.conditioning import drawn, jointly, one_way, separately, united, value_conditioning
+from harness.conditioning import FALLING, RISING, drawn, jointly, one_way, separately, united, value_conditioning
 from harness.contract import Contract
 from harness.deviations import Departure, Deviation, Fault, Points, admitted
 from harness.ulp import FLOAT64, Array, Precision, distance
@@ -105,7 +105,7 @@ class Limits:
         self._alone: dict[str, Array] = {}
         """The same of separate moves."""
         nothing = np.zeros(len(truth.value.exact), np.bool_)
-        self._known: dict[str, Mask] = {part: nothing.copy() for part in ("jointly", "in part", "alone")}
+        self._known: dict[str, Mask] = {part: nothing.copy() for part in ("rising", "jointly", "in part", "alone")}
 
     def whole(self, name: str) -> bool:
         """Whether an output has no rows of its own: a reduced value, the gradient of a shared argument."""
@@ -152,8 +152,18 @@ class Limits:
 
     def condition_jointly(self, index: Rows) -> None:
         """The cheap part of it."""
-        if (todo := self._unknown("jointly", index)).size:
-            self._put(self._jointly, todo, jointly(*self._part(todo)))
+        todo = self._unknown("jointly", index)
+        half, fresh = todo[self._known["rising"][todo]], todo[~self._known["rising"][todo]]
+        if fresh.size:
+            self._put(self._jointly, fresh, jointly(*self._part(fresh)))
+        if half.size:
+            falling = jointly(*self._part(half), ways=(FALLING,))
+            self._put(self._jointly, half, {n: np.maximum(self._jointly[n][half], f) for n, f in falling.items()})
+
+    def condition_rising(self, index: Rows) -> None:
+        """Half of the cheap part, of which the other half only takes more."""
+        if (todo := self._unknown("rising", index)).size:
+            self._put(self._jointly, todo, jointly(*self._part(todo), ways=(RISING,)))
 
     def _unknown(self, part: str, index: Rows) -> Rows:
         """The rows of which this is not known; from now on it is."""
@@ -212,7 +222,7 @@ def judge_within(
         chosen = _most_suspect(limits, judged, own, most)
         judged = [(j, _kept(j, rows, chosen) if j.name in own else rows) for j, rows in judged]
     if own and limits.contract.one_by_one:  # elsewhere a call of the oracle costs more than it saves
-        for condition in (limits.condition_jointly, limits.condition_in_part):
+        for condition in (limits.condition_rising, limits.condition_jointly, limits.condition_in_part):
             condition(_united(judged, own))
             judged = [(j, _unexplained(limits, j, rows) if j.name in own else rows) for j, rows in judged]
     if own:

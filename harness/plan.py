@@ -17,6 +17,8 @@ from harness.ulp import PRECISIONS, Precision
 
 SURVEY_CHECK = "value"
 """The check whose trial carries the survey of its dtype, and the one that says that a result is out of shape."""
+SURVEYED = (SURVEY_CHECK, "gradient", "range")
+"""The checks that read it."""
 TWIN_CHECKS = ("twin",)
 """What a module is asked: whether it is its functional form, bit for bit. Everything else is asked of that form."""
 
@@ -85,14 +87,18 @@ def plan(
 
 
 def shares(trials: Sequence[Trial] | Sequence[records.Trial], count: int) -> list[range]:
-    """The numbers of the trials, planned or on record, in ``count`` runs of about equal length.
+    """The numbers of the trials, planned or on record, in ``count`` runs of about as many groups.
 
-    Trials of a device and dtype share work and stay together.
+    Trials of a device and dtype that read the survey share the work of it and stay together; so do the others.
     """
-    groups = [(t.device, t.dtype) for t in trials]
+    groups = [(t.device, t.dtype, _checked(t) in SURVEYED) for t in trials]
     starts = [i for i, group in enumerate(groups) if i == 0 or group != groups[i - 1]]
     cuts = [0, *(starts[len(starts) * k // count] for k in range(1, count) if starts), len(trials)]
     return [range(first, last) for first, last in pairwise(cuts)]
+
+
+def _checked(trial: Trial | records.Trial) -> str:
+    return trial.check if isinstance(trial, records.Trial) else trial.check.name
 
 
 def not_run(devices: Sequence[str], left_out: Iterable[Subject] = (), judged: Iterable[Subject] = ()) -> list[NotRun]:

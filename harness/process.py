@@ -22,7 +22,7 @@ import msgspec
 from harness.wire import Calling, Clock, Done, Finished, Limits, Message, Pipes, Planned, Request, Task
 from harness.worker import ENDED, work
 
-TICK = 0.05
+TICK = 0.02
 """Seconds between two looks at the clock of a worker."""
 KEPT = 4096
 """Bytes of what a loss printed that are kept."""
@@ -91,8 +91,8 @@ class Process:
         self._tail = b""
         self._silent: set[int] = set()
         """Pipes that are closed at the other end."""
-        self.planned = False
-        """Whether it has said what its trials are."""
+        self.trials: list[str] | None = None
+        """What it has said that its trials are."""
         self._under_way = 1
         """Tasks of which it has not said that they are finished."""
         orders, self.orders = os.pipe()
@@ -154,7 +154,8 @@ class Process:
             except msgspec.DecodeError:
                 self.babble = True
                 break
-            self.planned |= isinstance(message, Planned)
+            if isinstance(message, Planned):
+                self.trials = [t.id for t in message.trials]
             self._under_way -= isinstance(message, Finished)
             self._heard.append(message)
         return bool(told or written)
@@ -249,4 +250,4 @@ class Process:
             kind, how = "exit", "left its process unable to go on"
         else:
             kind, how = "exit", f"ended the process with status {code}"
-        return Death(kind=kind, how=how, call=self.clock.call, evidence=evidence, planned=self.planned)
+        return Death(kind=kind, how=how, call=self.clock.call, evidence=evidence, planned=self.trials is not None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 import time
 from dataclasses import dataclass, field
 from mmap import mmap
@@ -122,25 +121,29 @@ class Pipes(NamedTuple):
     trace: int
 
 
-_CLOCK = struct.Struct("=ddq")
-
-
 @dataclass(slots=True)
 class Clock:
-    """Memory that a worker shares with its supervisor: since when a call is under way, and which."""
+    """Memory that a worker shares with its supervisor: until when the call under way may take, and which it is.
 
-    memory: mmap = field(default_factory=lambda: mmap(-1, _CLOCK.size))
+    The supervisor reads at any time: what it decides by is one number, written at once.
+    """
+
+    memory: mmap = field(default_factory=lambda: mmap(-1, 16))
+    _until: memoryview[float] = field(init=False, repr=False)
+    _number: memoryview[int] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._until = memoryview(self.memory).cast("d")
+        self._number = memoryview(self.memory).cast("q")
 
     def begin(self, seconds: float, number: int) -> None:
-        _CLOCK.pack_into(self.memory, 0, time.monotonic() if number else 0.0, seconds, number)
+        self._number[1] = number
+        self._until[0] = time.monotonic() + seconds if number else 0.0
 
     def overdue(self) -> bool:
-        since: float
-        since, seconds, _ = _CLOCK.unpack_from(self.memory)
-        return since > 0 and time.monotonic() > since + seconds
+        return 0.0 < self._until[0] < time.monotonic()
 
     @property
     def call(self) -> int:
         """Number of the call under way: 0 between calls, -1 while loading."""
-        number: int = _CLOCK.unpack_from(self.memory)[2]
-        return number
+        return self._number[1]

@@ -156,9 +156,8 @@ if COUNT > 1:
 def test_a_loss_that_cannot_be_loaded_again_fails(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, more: str, says: str, processors: int
 ) -> None:
-    """It is loaded again by a worker beside the first, or after one that has ended."""
-    name = "ends_in_bfloat16" if processors == 1 else "loss"
-    run = Supervisor(own(tmp_path, ENDS_IN_BFLOAT16 + more, "reductions", name), Limits(seconds=5.0))
+    """A second worker that cannot load it is no finding, one that follows a worker that has ended is."""
+    run = Supervisor(own(tmp_path, ENDS_IN_BFLOAT16 + more, "reductions", "ends_in_bfloat16"), Limits(seconds=5.0))
     first_alone(monkeypatch, run, processors)
     run.run()
     assert run.status == 1
@@ -175,7 +174,7 @@ def test_a_loss_that_cannot_be_loaded_again_fails(
 
 def test_what_workers_that_are_ahead_have_done_is_kept_at_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(confined, "_processors", lambda: 2)
-    run = Supervisor(request("mse", "laws", dtype=("float64", "float32")), Limits())
+    run = Supervisor(request("mse", "value", "laws", dtype=("float64", "float32")), Limits())
 
     def interrupt(number: int, total: int, trial: records.Trial) -> None:
         for other in run._ahead.values():
@@ -188,7 +187,8 @@ def test_what_workers_that_are_ahead_have_done_is_kept_at_an_interrupt(monkeypat
     with pytest.raises(KeyboardInterrupt):
         run.run()
     kept = [line for line in run.lines if isinstance(line, records.Trial)]
-    assert [t.item for t in kept if t.dtype == "float32"] == [t.item for t in run.trials if t.dtype == "float32"]
+    ahead = [t.id for t in run.trials if t.dtype == "float64" and t.check == "laws"]
+    assert [t.id for t in kept if t.check == "laws"] == ahead
     assert len({t.id for t in kept}) == len(kept)
     left = [line for line in run.lines if isinstance(line, records.NotRun)]
     missing = len(run.trials) - len(kept)
@@ -197,15 +197,37 @@ def test_what_workers_that_are_ahead_have_done_is_kept_at_an_interrupt(monkeypat
     assert not run._workers
 
 
-@pytest.mark.parametrize("processors", [1, 2, 3, 4, 7])
-def test_shares_are_whole_dtypes_in_order(processors: int) -> None:
-    trials = prepare(subject_for(sound_bce, "binary_cross_entropy_with_logits"), check=["value", "form"]).trials
-    parts = shares(trials, processors)
-    assert len(parts) == processors
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 8, 11])
+def test_shares_are_in_order_and_trials_that_read_one_survey_are_in_one(count: int) -> None:
+    checks = ["value", "range", "form", "laws"]
+    trials = prepare(subject_for(sound_bce, "binary_cross_entropy_with_logits"), check=checks).trials
+    parts = shares(trials, count)
+    assert len(parts) == count
     assert [n for part in parts for n in part] == list(range(len(trials)))
-    dtypes = [{trials[n].precision.name for n in part} for part in parts]
-    assert sum(map(len, dtypes)) == len(PRECISIONS), "a dtype is in two shares"
-    assert max(map(len, dtypes)) == -(-len(PRECISIONS) // min(processors, len(PRECISIONS)))
+    groups = [{(trials[n].dtype, trials[n].check.name in ("value", "range")) for n in part} for part in parts]
+    assert sum(map(len, groups)) == 2 * len(PRECISIONS), "a group is in two shares"
+    assert max(map(len, groups)) == -(-2 * len(PRECISIONS) // min(count, 2 * len(PRECISIONS)))
+
+
+def test_a_call_is_not_overdue_while_its_time_is_being_written() -> None:
+    clock, until = Clock(), time.monotonic() + 0.5
+    if (pid := os.fork()) == 0:
+        while time.monotonic() < until:
+            for _ in range(100):
+                clock.begin(20.0, 5)
+                clock.begin(20.0, 0)
+        os._exit(0)
+    looks = 0
+    while time.monotonic() < until:
+        looks += 1
+        assert not clock.overdue()
+    os.waitpid(pid, 0)
+    assert looks > 1000
+    clock.begin(-1.0, 7)
+    assert clock.overdue()
+    assert clock.call == 7
+    clock.begin(-1.0, 0)
+    assert not clock.overdue()
 
 
 @pytest.mark.parametrize(
@@ -213,7 +235,7 @@ def test_shares_are_whole_dtypes_in_order(processors: int) -> None:
     [
         (1, False, "cpu", 1),
         (2, False, "cpu", 2),
-        (4, False, "cpu", 3),
+        (4, False, "cpu", 4),
         (4, True, "cpu", 1),
         (4, False, "cuda", 1),
     ],
@@ -238,8 +260,8 @@ def test_there_are_as_many_workers_as_processors_and_one_that_is_done_goes_on_wi
     asked = msgspec.structs.replace(request("mse", "value", "laws"), device=("cpu", device))
     run = Supervisor(asked, Limits(), fail_fast=fail_fast)
     run.run()
-    assert begun == [(n, 3) for n in range(most)]
-    assert sorted(begun + ordered) == [(0, 3), (1, 3), (2, 3)]
+    assert begun == [(n, 6) for n in range(most)]
+    assert sorted(begun + ordered) == [(n, 6) for n in range(6)]
     assert len([line for line in run.lines if isinstance(line, records.Trial)]) == len(run.trials)
 
 
