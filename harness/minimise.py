@@ -148,10 +148,10 @@ def minimise(
 
     ``one_by_one`` says that ``fails`` makes a call for every row; ``numbers`` is what may be judged.
     """
-    current, left, fails = batch, numbers, _once(contract, fails)
+    current, cuts, left, fails = batch, numbers, numbers, _once(contract, fails)
     call = REFERENCE if contract.one_by_one else CALL if one_by_one else 1
     for _ in range(ROUNDS):
-        narrow = _narrowed(contract, current, fails, most=max(1, numbers // max(_numbers(contract, current), call)))
+        narrow, cuts = _narrowed(contract, current, fails, call=call, left=cuts)
         current, left = _simplified(contract, narrow, fails, call=call, left=left)
         if current is narrow:
             break
@@ -163,19 +163,19 @@ def _numbers(contract: Contract, batch: Batch) -> int:
     return sum(a.size for n, a in batch.args.items() if not contract.arg(n).shared)
 
 
-def _narrowed(contract: Contract, batch: Batch, fails: Fails, *, most: int) -> Batch:
-    """The row with its dimensions cut as far as it goes on failing, by so many judgements."""
+def _narrowed(contract: Contract, batch: Batch, fails: Fails, *, call: int, left: int) -> tuple[Batch, int]:
+    """The row with its dimensions cut as far as it goes on failing, and what is left to judge."""
     for _ in range(ROUNDS):
-        found = None
-        for narrower in _shrunk_dimensions(contract, batch)[:most]:
-            most -= 1
+        cost, found = max(_numbers(contract, batch), call), None
+        for narrower in _shrunk_dimensions(contract, batch)[: left // cost]:
+            left -= cost
             if _holds(fails, narrower):
                 found = narrower
                 break
         if found is None:
             break
         batch = found
-    return batch
+    return batch, left
 
 
 def _once(contract: Contract, fails: Fails) -> Fails:

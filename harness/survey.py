@@ -9,7 +9,6 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from harness import findings as text
 from harness import records
@@ -22,11 +21,11 @@ from harness.consistency import Followed, outputs_held
 from harness.deviations import Departure, Deviation
 from harness.effort import Effort
 from harness.evaluate import Observation, Raised, observe_rows
-from harness.generate import Plan, choices, expand, plans, sweep
 from harness.judge import LEFT_OUT, Judged, Limits, could_be, judge_within, rows_where
+from harness.lanes import CONDUCT, FEWEST, hunted, swept, thinned
 from harness.minimise import NUMBERS, PASSING, minimise, one_row, row_complexity
 from harness.tally import Tally, weigh
-from harness.ulp import FLOAT64, Array, Precision
+from harness.ulp import Array, Precision
 from reference.truth import Truth
 
 FEW = 3
@@ -35,10 +34,6 @@ SHARED = -1
 """Excuse of an entry that the baseline gets wrong at least as badly."""
 
 
-SINGLE_BLOCKS, FEWEST = 8, 48
-"""Blocks whose rows are as many calls as the effort says; of more blocks each has fewer rows, but not fewer than so."""
-CONDUCT = 16
-"""Rows of a block that show whether a loss raises, changes its input, draws at random, or returns another shape."""
 MOSTLY = 0.75
 """Share of the rows with a defect beyond which a loss counts as wrong everywhere."""
 EXAMPLES = 256
@@ -416,59 +411,6 @@ class _Survey:
         return shares
 
 
-def hunted(subject: Subject, precision: Precision, effort: Effort, device: str, visit: Callable[[Batch], None]) -> None:
-    """Let Hypothesis draw plans from the seed of the effort and hand every expanded batch to ``visit``."""
-    options = choices(subject)
-
-    @seed(effort.seed)
-    @settings(
-        max_examples=effort.plans,
-        database=None,
-        deadline=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(plans(subject))
-    def hunt(plan: Plan) -> None:
-        visit(expand(subject, plan, effort.plan_rows, precision, options, device))
-
-    hunt()
-
-
-def thinned(subject: Subject, batch: Batch, most: int) -> Batch:
-    """The batch, or so many evenly spaced rows of it."""
-    if (rows := batch.rows(subject.contract)) <= most:
-        return batch
-    return batch.take(subject.contract, np.unique(np.linspace(0, rows - 1, most).astype(int)))
-
-
-def _swept(subject: Subject, precision: Precision, effort: Effort, device: str) -> Iterator[Batch]:
-    """The sweep; thinned where the Subject must be called once a row, and more so where it has many blocks."""
-    blocks = sweep(subject, precision, effort, device)
-    if subject.takes_none:
-        yield from blocks
-        return
-    most = effort.whole_batches if subject.contract.coupled else effort.singles
-    few = [thinned(subject, batch, _enough(subject, batch, most)) for batch in blocks]
-    for batch in few:
-        yield thinned(subject, batch, max(FEWEST, most * SINGLE_BLOCKS // len(few)))
-
-
-def _hunted(subject: Subject, batch: Batch, effort: Effort) -> Batch:
-    """An example of the hunt; thinned where the Subject must be called once a row."""
-    most = effort.plan_whole_batches if subject.contract.coupled else effort.plan_singles
-    return batch if subject.takes_none else thinned(subject, batch, _enough(subject, batch, most))
-
-
-def _enough(subject: Subject, batch: Batch, most: int) -> int:
-    """How many rows are worth a call each: few where both sides are the same call, and only its conduct is to be seen.
-
-    That is a loss in float64 that is its own reference, unless the reference could do with one call for all rows.
-    """
-    same = subject.contract.itself and subject.contract.one_by_one and batch.precision is FLOAT64
-    return min(most, CONDUCT) if same else most
-
-
 @lru_cache(maxsize=8)
 def measure(
     subject: Subject, precision: Precision, effort: Effort, device: str = "cpu", baseline: Subject | None = None
@@ -479,12 +421,12 @@ def measure(
     def enough(batch: Batch) -> Batch:
         return thinned(subject, batch, CONDUCT) if survey.wrong_everywhere and not subject.takes_none else batch
 
-    for batch in _swept(subject, precision, effort, device):
+    for batch in swept(subject, precision, effort, device):
         if not survey.cases and not survey.fits(batch):
             break
         survey.add(enough(batch))
         if survey.raised is not None and not survey.cases:
             break
     else:
-        hunted(subject, precision, effort, device, lambda batch: survey.add(enough(_hunted(subject, batch, effort))))
+        hunted(subject, precision, effort, device, lambda batch: survey.add(enough(batch)))
     return survey.measurement(device)

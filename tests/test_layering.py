@@ -51,6 +51,7 @@ LEVELS = {
     "harness.minimise": 4,
     "harness.envelope": 4,
     "harness.tally": 4,
+    "harness.lanes": 4,
     "harness.survey": 4,
     "harness.checks": 5,
     "harness.registry": 5,

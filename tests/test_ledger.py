@@ -29,8 +29,8 @@ from harness.effort import QUICK
 from harness.evaluate import observe_rows, settled
 from harness.generate import sweep
 from harness.judge import Judged, Limits, _shown, constant_of, judge_within
+from harness.lanes import hunted
 from harness.registry import contract, subjects
-from harness.survey import hunted
 from harness.ulp import FLOAT32, PRECISIONS, Precision, from_ordinal, round_to, to_ordinal
 from reference.truth import trailing
 

@@ -14,8 +14,9 @@ from harness.custom import custom
 from harness.effort import QUICK, Effort
 from harness.evaluate import settled
 from harness.generate import sweep
+from harness.lanes import CONDUCT, FEWEST, SINGLE_BLOCKS
 from harness.registry import contract
-from harness.survey import CONDUCT, FEWEST, SINGLE_BLOCKS, measure
+from harness.survey import measure
 from harness.ulp import FLOAT32, FLOAT64
 from lossproof import validate
 from lossproof.inputs import embedding
