@@ -96,7 +96,7 @@ class Contract:
     """How far rounding inside the backward pass moves every gradient, where no oracle has its scales: arguments by
     name -> array of the shape of each gradient, in units of u."""
     slope: float = 1.0
-    """How steep the loss is at calm inputs, all numbers of an argument together, where it refers to itself."""
+    """How steep the loss is at inputs up to 1, all numbers of an argument together, where it refers to itself."""
     one_by_one: bool = False
     """Whether the oracle calls the loss once for every row, which makes it dear."""
     near_kink: Masks | None = None

@@ -11,10 +11,11 @@ import numpy.typing as npt
 
 from harness.binding import Subject
 from harness.cases import Batch, NoReferenceError
+from harness.contract import Contract
 from harness.evaluate import Observation, adjoint_rounding, observe_rows
 from harness.mapped import Mapped, can_be_mapped, mapped, mapped_rounding
 from harness.ulp import FLOAT64, Array
-from reference.truth import Output, Truth, output
+from reference.truth import Output, Truth, output, trailing
 
 SELF_REFERENCED = "self-referenced: finds instability, not a wrong formula"
 GRADIENTS_SELF_REFERENCED = "gradients self-referenced: of these, finds instability, not a wrong formula"
@@ -26,10 +27,10 @@ Values = Callable[..., Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
-    """How large and how steep a loss is at calm inputs, so that a factor of the loss is one of its bounds."""
+    """How large and how steep a loss is at inputs up to 1, so that a factor of the loss is one of its bounds."""
 
     value: float = 1.0
-    """Upper quartile of the values that are not 0: half of all predictions may be right, and say little of it."""
+    """Upper quartile of the values that are not 0."""
     slope: float = 1.0
     """Upper quartile of the slopes that are not 0: of the sums over an argument, the largest of a row."""
 
@@ -38,16 +39,30 @@ class Scale:
         """What a Contract says of it."""
         return (
             f"B_ref = abs(f); B_abs = {self.value:.3g} + {self.slope:.3g} x, x the largest input magnitude, for the "
-            f"values and slopes of the loss at calm inputs; of a gradient {self.slope:.3g} (1 + x) + its largest "
+            f"values and slopes of the loss at inputs up to 1; of a gradient {self.slope:.3g} (1 + x) + its largest "
             "entry in the row, + what rounding of the adjoints moves, times 1/u"
         )
 
 
 def scale_of(truths: Sequence[Truth]) -> Scale:
-    """The Scale of a loss by what it is at calm inputs."""
+    """The Scale of a loss by what it is at inputs up to 1."""
     values = np.abs(np.concatenate([t.value.exact for t in truths]))
     slope, value = _upper(np.concatenate([_slopes(t) for t in truths])), _upper(values)
     return Scale(value=value or slope or 1.0, slope=slope or value or 1.0)
+
+
+def unit(contract: Contract, batch: Batch) -> Batch:
+    """The rows with the numbers of every real argument divided by the largest where that is above 1, as far as legal.
+
+    There no exponential is large and no prediction so right that its slope is gone. What is only legal together stays.
+    """
+    args = dict(batch.args)
+    for arg in contract.args:
+        if arg.name in args and not arg.kind.integral and not arg.shared and contract.arrange is None:
+            smaller = args[arg.name] / np.maximum(_over_rows(args[arg.name], args[arg.name].ndim), 1.0)
+            legal = arg.kind.legal_rows(smaller, batch.precision)
+            args[arg.name] = np.where(trailing(legal, smaller.ndim), smaller, args[arg.name])
+    return replace(batch, args=args)
 
 
 def _slopes(truth: Truth) -> Array:
@@ -158,16 +173,17 @@ def asked(values: Values, batch: Batch, rows: int) -> Array:
 
 
 def referenced(subject: Subject, batch: Batch, calm: Batch, values: Values | None = None) -> Subject:
-    """The Subject with a reference of its own in its Contract, in the scale that the loss has at calm rows.
+    """The Subject with a reference of its own in its Contract, in the scale that the loss has at calm rows up to 1.
 
     Raises NoReferenceError where ``batch`` has none.
     """
     plain = Itself(subject, values)
     few = plain.truth(**batch.args)
     # Apart, since rows may spoil each other, which is for the checks to find.
-    rows = [calm.take(subject.contract, slice(r, r + 1)) for r in range(calm.rows(subject.contract))]
+    small = unit(subject.contract, calm)
+    rows = [small.take(subject.contract, slice(r, r + 1)) for r in range(small.rows(subject.contract))]
     try:
-        scale = scale_of([plain.truth(**row.args) for row in (rows if subject.takes_none else [calm])])
+        scale = scale_of([plain.truth(**row.args) for row in (rows if subject.takes_none else [small])])
     except NoReferenceError:  # some row is outside its domain
         scale = scale_of([few])
     own = Itself(subject, values, scale)

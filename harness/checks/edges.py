@@ -19,7 +19,7 @@ ROWS = 3
 CONFIDENT_ROWS = 8
 CONFIDENT = "logits that are confident of the wrong label"
 LEAST = 1e-4
-"""A slope that trains, of all elements of a row together, as a share of that at calm inputs."""
+"""A slope that trains, of all elements of a row together, as a share of that at inputs up to 1."""
 
 
 def at_edges(context: Context) -> Outcome:

@@ -132,7 +132,7 @@ SPECIMENS = (
             "laws": ("law",),
             "mistakes": ("mistake",),
             "nonfinite": ("absolute-only", "nan", "unstable"),
-            "reductions": ("absolute-only", "unstable"),
+            "reductions": ("unstable",),
             "special": ("finite-for-inf", "nan", "unstable", "vanished"),
         },
     ),

@@ -322,7 +322,7 @@ SPECIMENS = (
             "gradient": ("absolute-only", "unstable"),
             "range": ("partial-range", "vanished"),
             "nonfinite": ("absolute-only", "unstable"),
-            "reductions": ("absolute-only", "unstable"),
+            "reductions": ("unstable",),
             "special": ("absolute-only", "overflow", "unstable"),
         },
     ),
