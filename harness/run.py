@@ -25,7 +25,7 @@ from harness.deviations import GARBAGE, Departure, Deviation, Fault
 from harness.domain import Arg
 from harness.effort import Effort
 from harness.findings import MESSAGES, reproduction
-from harness.plan import SURVEY_CHECK, Trial
+from harness.plan import SURVEY_CHECK, SURVEYED, Trial
 from harness.specimen import excuse
 from harness.ulp import PRECISIONS
 from harness.version import VERSION
@@ -66,8 +66,6 @@ def _explained(trial: Trial, outcome: Outcome) -> Outcome:
 
 FEW = 3
 """Rows in the lines of a change whose call is not known."""
-CASE_BY_CASE = ("value", "gradient", "range")
-"""Checks that set apart what the baseline shares case by case."""
 
 
 def _set_apart(trial: Trial, outcome: Outcome, other: Context) -> Outcome:
@@ -101,7 +99,7 @@ def run(trial: Trial, effort: Effort, *, strict: bool, baseline: Subject | None 
         except NoReferenceError as error:
             found, surveyed = without_reference(context, error), False
         outcome = _explained(trial, found)
-        if baseline is not None and trial.check.name not in CASE_BY_CASE:
+        if baseline is not None and trial.check.name not in SURVEYED:  # the survey sets it apart case by case
             outcome = _set_apart(trial, outcome, replace(context, subject=replace(baseline, faults=()), baseline=None))
         result = verdict(outcome, trial.subject, strict=strict)
         reason = outcome.unsupported or ", ".join(outcome.stale)
