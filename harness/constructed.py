@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-import torch
-
 from harness.binding import BindingError
 from harness.evaluate import Raised
 from harness.reducing import KEYWORD, Reducing, parameter_of
+from harness.state import generators, put_generators
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,18 +23,6 @@ class Constructed:
     """How reductions are asked for, without those for which it cannot be constructed."""
 
 
-class _Draws:
-    """All objects are made of the same random numbers."""
-
-    def __init__(self) -> None:
-        self.state = torch.get_rng_state(), random.getstate(), np.random.get_state()  # noqa: NPY002  losses use it
-
-    def again(self) -> None:
-        torch.set_rng_state(self.state[0])
-        random.setstate(self.state[1])
-        np.random.set_state(self.state[2])  # noqa: NPY002
-
-
 def constructed(
     loss: Any, reducing: Reducing, label: str, options: Mapping[str, Any], declared: Collection[str] = ()
 ) -> Constructed:
@@ -47,7 +32,7 @@ def constructed(
     """
     if not isinstance(loss, type):
         return Constructed(ready=loss, reducing=reducing)
-    draws = _Draws()
+    drawn = generators()
     try:
         ready = loss(**(reducing.of_constructor("none") if _needs_reduction(loss) else {}))
     except TypeError as error:
@@ -56,7 +41,7 @@ def constructed(
     for name in reducing.said:
         if not (keywords := reducing.of_constructor(name)):
             continue
-        draws.again()
+        put_generators(drawn)  # all objects are made of the same random numbers
         try:
             found[name] = loss(**keywords)
         except Exception as error:

@@ -250,9 +250,23 @@ CALL = (
 """Asked around one call: other threads of the process may change some of these in the longer run of a trial."""
 
 
+Generators = tuple[torch.Tensor, Any, Any]
+
+
+def generators() -> Generators:
+    """The states of the random generators of torch, Python and NumPy."""
+    return torch.get_rng_state(), random.getstate(), np.random.get_state()  # noqa: NPY002  the one that losses use
+
+
+def put_generators(states: Generators) -> None:
+    torch.set_rng_state(states[0])
+    random.setstate(states[1])
+    np.random.set_state(states[2])  # noqa: NPY002  the one that losses use
+
+
 def left_by(call: Callable[[], object]) -> list[str]:
     """What one call leaves changed, in words; everything is as before again, the random generators too."""
-    mine = (torch.get_rng_state(), random.getstate(), np.random.get_state())  # noqa: NPY002  the one that losses use
+    mine = generators()
     torch.manual_seed(_SEED)
     random.seed(_SEED)
     np.random.seed(_SEED)  # noqa: NPY002
@@ -263,7 +277,5 @@ def left_by(call: Callable[[], object]) -> list[str]:
         finally:
             found = put_right(CALL, before)
     finally:
-        torch.set_rng_state(mine[0])
-        random.setstate(mine[1])
-        np.random.set_state(mine[2])  # noqa: NPY002
+        put_generators(mine)
     return found
