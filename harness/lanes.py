@@ -15,8 +15,9 @@ from harness.ulp import FLOAT64, Precision
 
 SINGLE_BLOCKS, FEWEST = 8, 48
 """Blocks whose rows are as many calls as the effort says; of more blocks each has fewer rows, but not fewer than so."""
-CONDUCT = 16
-"""Rows of a block that show whether a loss raises, changes its input, draws at random, or returns another shape."""
+ENOUGH = 16
+"""Rows of a block that say as much as all of it: of the conduct of a loss whose numbers are right by definition, and of
+one that is wrong everywhere."""
 
 
 def hunted(subject: Subject, precision: Precision, effort: Effort, device: str, visit: Callable[[Batch], None]) -> None:
@@ -68,4 +69,4 @@ def _enough(subject: Subject, batch: Batch, most: int) -> int:
     That is a loss in float64 that is its own reference, unless the reference could do with one call for all rows.
     """
     same = subject.contract.itself and subject.contract.one_by_one and batch.precision is FLOAT64
-    return min(most, CONDUCT) if same else most
+    return min(most, ENOUGH) if same else most

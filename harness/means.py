@@ -98,23 +98,16 @@ def weighs_rows(subject: Subject, batch: Batch) -> bool:
     return bool(np.isclose(result(*rows), want, rtol=EXACT, atol=0.0))
 
 
-def growth(subject: Subject, batch: Batch) -> float:
-    """How many times as large the result of every row twice is; nan where that is not told."""
-    rows = np.arange(batch.rows(subject.contract))
-    seen = [
-        observe(subject, batch.take(subject.contract, index), gradients=False).value
-        for index in (rows, np.tile(rows, 2))
-    ]
-    if any(v is None or v.size != 1 for v in seen):
-        return np.nan
-    one, twice = (float(v.ravel()[0]) for v in seen if v is not None)
-    with np.errstate(all="ignore"):
-        return float(np.float64(twice) / np.float64(one))
-
-
 def grows(subject: Subject, batch: Batch) -> str:
     """What is said where a result grows with the number of rows; empty where it does not."""
-    times = growth(subject, batch)
+    rows = np.arange(batch.rows(subject.contract))
+    parts = (batch.take(subject.contract, index) for index in (rows, np.tile(rows, 2)))
+    seen = [observe(subject, part, gradients=False).value for part in parts]
+    if any(v is None or v.size != 1 for v in seen):
+        return ""
+    one, twice = (v.ravel()[0] for v in seen if v is not None)
+    with np.errstate(all="ignore"):
+        times = twice / one
     if not (np.isfinite(times) and times > 1.0 + APART):
         return ""
     return f"it grows with the number of examples: with every example twice it is {times:.3g} times as large"

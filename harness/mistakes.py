@@ -15,6 +15,8 @@ from harness.domain import Arg, ClassIndex, Interval, Logits, Simplex
 from harness.predictions import is_unit, labelled
 from harness.ulp import Array, round_to
 
+GROWS = ", which grows with the number of examples"
+"""What is wrong with a sum in place of a mean."""
 FEWEST = 8
 """Rows that must speak for a mistake."""
 FAR = 0.01
@@ -310,5 +312,5 @@ def of_reduction(reduction: str, got: float, wanted: Mapping[str, float], tolera
     other = next((name for name in wanted if name != reduction and close_to(got, wanted[name], tolerance)), "")
     if not other:
         return ""
-    grows = ", which grows with the number of examples" if (reduction, other) == ("mean", "sum") else ""
+    grows = GROWS if (reduction, other) == ("mean", "sum") else ""
     return f"reduction={reduction!r} gives the {other}{grows}"

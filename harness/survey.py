@@ -22,7 +22,7 @@ from harness.deviations import Departure, Deviation
 from harness.effort import Effort
 from harness.evaluate import Observation, Raised, observe_rows
 from harness.judge import LEFT_OUT, Judged, Limits, could_be, judge_within, rows_where
-from harness.lanes import CONDUCT, FEWEST, hunted, swept, thinned
+from harness.lanes import ENOUGH, FEWEST, hunted, swept, thinned
 from harness.minimise import NUMBERS, PASSING, minimise, one_row, row_complexity
 from harness.tally import Tally, weigh
 from harness.ulp import Array, Precision
@@ -156,7 +156,7 @@ class _Survey:
         limits = Limits(self.contract, batch, truth)
         swept = batch.origin == "sweep"
         most = self.effort.suspects if swept else EXAMPLES
-        judged = judge_within(limits, got, self.departures, most=CONDUCT if self.wrong_everywhere else most)
+        judged = judge_within(limits, got, self.departures, most=ENOUGH if self.wrong_everywhere else most)
         if applies(limits):
             most = self.effort.defined if swept else self.effort.plan_defined
             judged, count = adjudicated(limits, judged, self.departures, most)
@@ -419,7 +419,7 @@ def measure(
     survey = _Survey(subject, precision, baseline, effort)
 
     def enough(batch: Batch) -> Batch:
-        return thinned(subject, batch, CONDUCT) if survey.wrong_everywhere and not subject.takes_none else batch
+        return thinned(subject, batch, ENOUGH) if survey.wrong_everywhere and not subject.takes_none else batch
 
     for batch in swept(subject, precision, effort, device):
         if not survey.cases and not survey.fits(batch):

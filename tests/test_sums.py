@@ -84,7 +84,7 @@ def summed_cross_entropy(input: Tensor, target: Tensor) -> Tensor:
 def test_a_sum_in_place_of_a_mean_that_nothing_asks_for_is_a_weakness(loss: Any, like: str) -> None:
     ((severity, message),) = told(loss, like)
     assert severity == "weakness"
-    assert f"grows with their number: expected their mean, which {like} is where nothing else" in message
+    assert f"grows with the number of examples: expected their mean, which {like} is where nothing else" in message
     assert "reductions={'sum': {}}" in message
 
 

@@ -14,7 +14,7 @@ from harness.custom import custom
 from harness.effort import QUICK, Effort
 from harness.evaluate import settled
 from harness.generate import sweep
-from harness.lanes import CONDUCT, FEWEST, SINGLE_BLOCKS
+from harness.lanes import ENOUGH, FEWEST, SINGLE_BLOCKS
 from harness.registry import contract
 from harness.survey import measure
 from harness.ulp import FLOAT32, FLOAT64
@@ -101,7 +101,7 @@ def test_a_loss_that_is_wrong_everywhere_is_called_less_often_where_the_effort_i
     survey = measure(subject, FLOAT32, effort)
     blocks = sum(1 for _ in sweep(subject, FLOAT32, effort))
     assert (survey.record.swept < blocks * FEWEST / 2) == less
-    assert survey.record.swept >= blocks * CONDUCT
+    assert survey.record.swept >= blocks * ENOUGH
     found = {(f.output, f.kind) for f in survey.findings(lambda output, kind: True) if f.severity == "defect"}
     assert found >= {(o, "unstable") for o in ("value", "input", "target")} if loss is not only_reduced else not found
 
@@ -118,7 +118,7 @@ def test_float64_that_is_its_own_reference_is_called_for_its_conduct_alone() -> 
     effort = replace(QUICK, plans=1)
     blocks = sum(1 for _ in sweep(subject, FLOAT64, effort))
     few, many = (measure(subject, p, effort).record.swept for p in (FLOAT64, FLOAT32))
-    assert few <= blocks * CONDUCT < many
+    assert few <= blocks * ENOUGH < many
 
 
 def changes_its_input(first: Tensor, second: Tensor) -> Tensor:

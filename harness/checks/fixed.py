@@ -12,20 +12,13 @@ from harness.binding import Subject
 from harness.cases import Batch
 from harness.checks.base import Context, Outcome
 from harness.checks.company import order_matters
-from harness.checks.grading import (
-    coefficients_of,
-    defect,
-    note,
-    reduced_truth,
-    refusal,
-)
+from harness.checks.grading import coefficients_of, defect, note, reduced_truth, refusal
 from harness.checks.reduced import of_rows, plain
-from harness.checks.sampling import (
-    calm_batches,
-)
+from harness.checks.sampling import calm_batches
 from harness.crossed import crossed
 from harness.evaluate import observe
 from harness.means import grows, weighs_rows
+from harness.mistakes import GROWS
 from harness.records import Finding
 from harness.ulp import FLOAT32, FLOAT64, Precision
 
@@ -98,9 +91,6 @@ def fixed(context: Context) -> Outcome:
     return replace(outcome, findings=(*_meant(subject, calm_, reduction), *outcome.findings))
 
 
-GROWS = "the result is the sum of the examples, which grows with their number"
-
-
 def _meant(subject: Subject, batch: Batch, reduction: str) -> Iterator[Finding]:
     """A fixed result that is not what the loss says it is, or, where it says nothing, what its Contract does.
 
@@ -108,12 +98,12 @@ def _meant(subject: Subject, batch: Batch, reduction: str) -> Iterator[Finding]:
     """
     held, contract = subject.reducing.held, subject.contract
     if held and held != reduction:
-        grows_ = ", which grows with the number of examples" if reduction == "sum" else ""
-        said = f"it is made with reduction={held!r} and gives the {reduction}{grows_}"
+        said = f"it is made with reduction={held!r} and gives the {reduction}{GROWS if reduction == 'sum' else ''}"
         yield defect(subject, "mistake", said, batch=batch, output="value")
     elif not held and reduction == "sum" and "mean" in contract.reductions and not contract.own_gradients:
         said = (
-            f"{GROWS}: expected their mean, which {contract.name} is where nothing else is asked for; "
+            f"the result is the sum of the examples{GROWS}: expected their mean, "
+            f"which {contract.name} is where nothing else is asked for; "
             "if the sum is meant, declare it: reductions={'sum': {}}"
         )
         found = defect(subject, "mistake", said, batch=batch, output="value")
